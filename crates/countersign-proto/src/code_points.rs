@@ -1,0 +1,225 @@
+//! The numbers that the drafts leave open (0xTBD), settable in one place.
+
+use std::fmt;
+
+use crate::Role;
+
+/// The extension's frames, told apart by type and, where the types coincide, by direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// AUTHENTICATOR_REQUESTS, server to client (client draft, section 4.1).
+    AuthenticatorRequests,
+    /// CERTIFICATE, client to server (client draft, section 4.2).
+    Certificate,
+    /// SERVER_CERTIFICATE, server to client (server draft, section 5).
+    ServerCertificate,
+}
+
+impl FrameKind {
+    /// The side that may send this frame.
+    pub fn sender(self) -> Role {
+        match self {
+            Self::AuthenticatorRequests | Self::ServerCertificate => Role::Server,
+            Self::Certificate => Role::Client,
+        }
+    }
+}
+
+impl fmt::Display for FrameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AuthenticatorRequests => "AUTHENTICATOR_REQUESTS",
+            Self::Certificate => "CERTIFICATE",
+            Self::ServerCertificate => "SERVER_CERTIFICATE",
+        })
+    }
+}
+
+/// The code points in use, the same for HTTP/2 and HTTP/3.
+///
+/// The drafts have no numbers assigned yet. The defaults lie in HTTP/2's experimental ranges and are
+/// no HTTP/3 GREASE values; both ends have to agree on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodePoints {
+    /// SETTINGS_HTTP_CLIENT_CERT_AUTH.
+    pub settings_client_cert_auth: u16,
+    /// SETTINGS_HTTP_SERVER_CERT_AUTH.
+    pub settings_server_cert_auth: u16,
+    /// The frame type AUTHENTICATOR_REQUESTS.
+    pub frame_authenticator_requests: u8,
+    /// The frame type CERTIFICATE, client to server.
+    pub frame_certificate: u8,
+    /// The frame type SERVER_CERTIFICATE, server to client; may equal `frame_certificate`.
+    pub frame_server_certificate: u8,
+    /// The error code SERVER_CERTIFICATE_INVALID.
+    pub error_server_certificate_invalid: u32,
+}
+
+impl Default for CodePoints {
+    fn default() -> Self {
+        Self {
+            settings_client_cert_auth: 0xff0c,
+            settings_server_cert_auth: 0xff0d,
+            frame_authenticator_requests: 0xf5,
+            frame_certificate: 0xf6,
+            frame_server_certificate: 0xf6,
+            error_server_certificate_invalid: 0xff0e,
+        }
+    }
+}
+
+/// The highest frame type that HTTP/2 or HTTP/3 has given a meaning of its own (PRIORITY_UPDATE).
+const LAST_KNOWN_FRAME: u8 = 0x10;
+/// The highest setting that HTTP has given a meaning of its own below the experimental range.
+const LAST_KNOWN_SETTING: u16 = 0x33;
+/// The highest error code of HTTP/2.
+const LAST_KNOWN_ERROR: u32 = 0x0d;
+
+/// Why a set of code points cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodePointError {
+    /// A value that HTTP itself uses.
+    #[error("{name} {value:#x} is a value that HTTP itself uses; choose one above {last:#x}")]
+    Taken {
+        /// The code point's name.
+        name: &'static str,
+        /// What it was set to.
+        value: u32,
+        /// The last value that HTTP uses.
+        last: u32,
+    },
+    /// A value that HTTP/3 reserves for GREASE (0x21 + 31·N), which peers ignore.
+    #[error("{name} {value:#x} is reserved by HTTP/3 for values that everybody ignores")]
+    Grease {
+        /// The code point's name.
+        name: &'static str,
+        /// What it was set to.
+        value: u32,
+    },
+    /// Two names that must differ share a value.
+    #[error("{first} and {second} are both {value:#x}; they must differ")]
+    Clash {
+        /// One name.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// Their common value.
+        value: u32,
+    },
+}
+
+impl CodePoints {
+    /// Checks that the values can be told apart from each other and from HTTP's own.
+    pub fn check(&self) -> Result<(), CodePointError> {
+        let frames = [
+            ("frame_authenticator_requests", self.frame_authenticator_requests),
+            ("frame_certificate", self.frame_certificate),
+            ("frame_server_certificate", self.frame_server_certificate),
+        ];
+        for (name, value) in frames {
+            not_taken(name, value.into(), LAST_KNOWN_FRAME.into())?;
+        }
+        let settings = [
+            ("settings_client_cert_auth", self.settings_client_cert_auth),
+            ("settings_server_cert_auth", self.settings_server_cert_auth),
+        ];
+        for (name, value) in settings {
+            not_taken(name, value.into(), LAST_KNOWN_SETTING.into())?;
+        }
+        not_taken(
+            "error_server_certificate_invalid",
+            self.error_server_certificate_invalid,
+            LAST_KNOWN_ERROR,
+        )?;
+        for (name, value) in [
+            ("frame_certificate", self.frame_certificate),
+            ("frame_server_certificate", self.frame_server_certificate),
+        ] {
+            if value == self.frame_authenticator_requests {
+                return Err(CodePointError::Clash {
+                    first: "frame_authenticator_requests",
+                    second: name,
+                    value: value.into(),
+                });
+            }
+        }
+        if self.settings_client_cert_auth == self.settings_server_cert_auth {
+            return Err(CodePointError::Clash {
+                first: "settings_client_cert_auth",
+                second: "settings_server_cert_auth",
+                value: self.settings_client_cert_auth.into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The type number of `kind`.
+    pub fn frame_type(&self, kind: FrameKind) -> u8 {
+        match kind {
+            FrameKind::AuthenticatorRequests => self.frame_authenticator_requests,
+            FrameKind::Certificate => self.frame_certificate,
+            FrameKind::ServerCertificate => self.frame_server_certificate,
+        }
+    }
+
+    /// What a frame of type `frame_type` means when `receiver` gets it, or `None` if it is not ours.
+    ///
+    /// One number may stand for CERTIFICATE and SERVER_CERTIFICATE; then the direction decides. A
+    /// frame that only the receiver itself may send is still named, so that it can be refused.
+    pub fn classify(&self, frame_type: u64, receiver: Role) -> Option<FrameKind> {
+        let is = |kind| u64::from(self.frame_type(kind)) == frame_type;
+        let (first, second) = match receiver {
+            Role::Client => (FrameKind::ServerCertificate, FrameKind::Certificate),
+            Role::Server => (FrameKind::Certificate, FrameKind::ServerCertificate),
+        };
+        [FrameKind::AuthenticatorRequests, first, second].into_iter().find(|kind| is(*kind))
+    }
+}
+
+fn not_taken(name: &'static str, value: u32, last: u32) -> Result<(), CodePointError> {
+    if value <= last {
+        return Err(CodePointError::Taken { name, value, last });
+    }
+    if value >= 0x21 && (value - 0x21).is_multiple_of(0x1f) {
+        return Err(CodePointError::Grease { name, value });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used() {
+        assert_eq!(CodePoints::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn one_type_for_both_directions_is_told_apart_by_the_receiver() {
+        let points = CodePoints::default();
+        assert_eq!(points.classify(0xf6, Role::Server), Some(FrameKind::Certificate));
+        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::ServerCertificate));
+        assert_eq!(points.classify(0xf5, Role::Server), Some(FrameKind::AuthenticatorRequests));
+        assert_eq!(points.classify(0x00, Role::Server), None);
+    }
+
+    #[test]
+    fn two_types_keep_their_meaning_in_both_directions() {
+        let points = CodePoints { frame_server_certificate: 0xf7, ..CodePoints::default() };
+        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::Certificate));
+        assert_eq!(points.classify(0xf7, Role::Server), Some(FrameKind::ServerCertificate));
+    }
+
+    #[test]
+    fn values_that_http_uses_are_refused() {
+        let points = CodePoints { frame_certificate: 0x04, ..CodePoints::default() };
+        assert!(matches!(points.check(), Err(CodePointError::Taken { value: 4, .. })));
+        let points = CodePoints { frame_certificate: 0x21, ..CodePoints::default() };
+        assert!(matches!(points.check(), Err(CodePointError::Grease { .. })));
+        let points = CodePoints { frame_certificate: 0xf5, ..CodePoints::default() };
+        assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
+        let points = CodePoints { settings_server_cert_auth: 0xff0c, ..CodePoints::default() };
+        assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
+    }
+}

@@ -1,0 +1,58 @@
+//! Certificates that are not acceptable, and callers that ask for what cannot be.
+
+/// Why a certificate, whose possession was proven, grants nothing. The connection lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// No path to a trust anchor, or a path that breaks a rule of RFC 5280.
+    #[error("the certificate does not chain to a trusted issuer")]
+    Untrusted,
+    /// Outside of its validity period.
+    #[error("the certificate has expired or is not yet valid")]
+    Expired,
+    /// On a revocation list.
+    #[error("the certificate has been revoked")]
+    Revoked,
+    /// The revocation list is missing, stale or unusable, so nothing is known.
+    #[error("the certificate's revocation status cannot be determined")]
+    RevocationUnknown,
+    /// The extended key usage does not allow client authentication, or lacks what is required.
+    #[error("the certificate's extended key usage does not fit")]
+    WrongPurpose,
+    /// The subject alternative names do not meet the credential's constraint.
+    #[error("the certificate's subject alternative names do not fit")]
+    WrongName,
+}
+
+/// A call that cannot be carried out. Nothing was sent and nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// Both sides have not announced support (yet).
+    #[error("the peer has not announced support for client certificate authentication")]
+    NotNegotiated,
+    /// More challenges wait to be sent than the machine keeps.
+    #[error("too many challenges are already waiting to be sent on this connection")]
+    QueueFull,
+    /// No challenge of that number waits for an answer.
+    #[error("there is no such challenge waiting for an answer")]
+    NoSuchChallenge,
+    /// No generic challenge is in the pool.
+    #[error("the server has left no challenge that a credential could be presented with")]
+    PoolEmpty,
+    /// The limit cannot be set back to 0 once it was greater.
+    #[error("the limit cannot go back to 0 on a live connection")]
+    LimitTakenBack,
+    /// HTTP/3 has one SETTINGS frame, so the limit cannot change.
+    #[error("HTTP/3 cannot change a setting on a live connection")]
+    SettingsFixed,
+    /// The context is not unique on this connection, or no more can be tracked.
+    #[error("no further unique certificate_request_context can be tracked on this connection")]
+    ContextsExhausted,
+    /// The source of random numbers failed.
+    #[error("no random numbers could be drawn")]
+    Random,
+    /// The connection is over.
+    #[error("the connection is closed")]
+    Closed,
+}
