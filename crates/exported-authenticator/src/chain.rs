@@ -1,0 +1,301 @@
+//! A chain of certificates to authenticate with, and whether it suits a request.
+
+use std::sync::Arc;
+
+use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
+};
+use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::{AuthenticatorRequest, Extension, ExtensionType, signing_schemes};
+
+/// Certificates, end entity first, with the extensions that may accompany them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    extensions: Vec<Vec<Extension>>,
+    issuers: Vec<Vec<u8>>,
+    /// By which schemes each certificate counts as signed; trust anchors are left out.
+    signed_with: Vec<Vec<SignatureScheme>>,
+}
+
+/// A chain that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// There is no certificate.
+    #[error("the chain has no certificate")]
+    Empty,
+    /// A certificate does not decode; the first has the number 1.
+    #[error("certificate {0} of the chain does not decode")]
+    BadCertificate(usize),
+    /// The private key belongs to another certificate.
+    #[error("the private key does not belong to the first certificate of the chain")]
+    KeyMismatch,
+    /// The key cannot sign with any scheme of TLS 1.3.
+    #[error("the private key cannot sign with any signature scheme of TLS 1.3")]
+    NoScheme,
+}
+
+/// Why a chain does not suit a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsuitable {
+    /// The key can sign with none of the schemes in signature_algorithms.
+    #[error("the key cannot sign with any of the offered signature schemes")]
+    NoCommonScheme,
+    /// A certificate is signed with an algorithm that was not offered.
+    #[error("certificate {0} of the chain is signed with an algorithm that was not offered")]
+    CertificateAlgorithm(usize),
+    /// No certificate was issued by one of the named authorities.
+    #[error("no certificate of the chain was issued by one of the named authorities")]
+    Authority,
+    /// The end-entity certificate does not meet a filter.
+    #[error("the certificate does not meet the request's OID filters")]
+    OidFilter,
+}
+
+impl Chain {
+    /// Takes the certificates, end entity first.
+    pub fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, ChainError> {
+        let mut parsed = Vec::new();
+        for (index, certificate) in certificates.iter().enumerate() {
+            let (_, certificate) = parse_x509_certificate(certificate)
+                .map_err(|_| ChainError::BadCertificate(index + 1))?;
+            parsed.push(certificate);
+        }
+        if parsed.is_empty() {
+            return Err(ChainError::Empty);
+        }
+        let issuers = parsed
+            .iter()
+            .map(|one| one.issuer().as_raw().to_vec())
+            .collect();
+        let signed_with = parsed
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.issuer() != one.subject())
+            .map(|(index, one)| schemes_of(one, parsed.get(index + 1)))
+            .collect();
+        let extensions = vec![Vec::new(); certificates.len()];
+        Ok(Self {
+            certificates,
+            extensions,
+            issuers,
+            signed_with,
+        })
+    }
+
+    /// Attaches an extension to the certificate at `index`. It is sent only where it was asked for.
+    pub fn with_extension(mut self, index: usize, extension: Extension) -> Self {
+        if let Some(extensions) = self.extensions.get_mut(index) {
+            extensions.retain(|other| other.typ != extension.typ);
+            extensions.push(extension);
+        }
+        self
+    }
+
+    /// Attaches an OCSP response, in DER, to the end-entity certificate.
+    pub fn with_ocsp(self, response: &[u8]) -> Self {
+        let len = u32::try_from(response.len())
+            .unwrap_or(u32::MAX)
+            .to_be_bytes();
+        let mut body = vec![1];
+        body.extend(len.into_iter().skip(1));
+        body.extend_from_slice(response);
+        self.with_extension(
+            0,
+            Extension {
+                typ: ExtensionType::STATUS_REQUEST,
+                body,
+            },
+        )
+    }
+
+    /// The certificates, end entity first. Never empty.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&CertificateDer<'static>, &[Extension])> {
+        self.certificates
+            .iter()
+            .zip(self.extensions.iter().map(Vec::as_slice))
+    }
+
+    /// The scheme to answer `request` with, of those in `schemes` that the key can sign with; the
+    /// order of the request decides. An error says why the chain does not suit.
+    pub fn choose_scheme(
+        &self,
+        request: &AuthenticatorRequest,
+        schemes: &[SignatureScheme],
+    ) -> Result<SignatureScheme, Unsuitable> {
+        let scheme = *request
+            .signature_algorithms()
+            .iter()
+            .find(|scheme| crate::is_tls13(**scheme) && schemes.contains(scheme))
+            .ok_or(Unsuitable::NoCommonScheme)?;
+        let offered = request.signature_algorithms_cert();
+        for (index, signed_with) in self.signed_with.iter().enumerate() {
+            if !signed_with.iter().any(|scheme| offered.contains(scheme)) {
+                return Err(Unsuitable::CertificateAlgorithm(index + 1));
+            }
+        }
+        let mut authorities = request.certificate_authorities();
+        if authorities.len() > 0
+            && !authorities.any(|name| self.issuers.iter().any(|issuer| issuer == name))
+        {
+            return Err(Unsuitable::Authority);
+        }
+        if !request.oid_filters().is_empty() && !self.meets_filters(request) {
+            return Err(Unsuitable::OidFilter);
+        }
+        Ok(scheme)
+    }
+
+    fn meets_filters(&self, request: &AuthenticatorRequest) -> bool {
+        let Some(Ok((_, leaf))) = self
+            .certificates
+            .first()
+            .map(|leaf| parse_x509_certificate(leaf))
+        else {
+            return false;
+        };
+        request
+            .oid_filters()
+            .iter()
+            .all(|filter| filter.is_met_by(&leaf))
+    }
+}
+
+/// The schemes that the signature on `certificate` may be called by.
+///
+/// In TLS 1.3 an ECDSA scheme names a curve: where the issuer is at hand its curve counts, else any
+/// curve with that hash does.
+fn schemes_of(
+    certificate: &X509Certificate<'_>,
+    issuer: Option<&X509Certificate<'_>>,
+) -> Vec<SignatureScheme> {
+    use SignatureScheme as S;
+    let algorithm = &certificate.signature_algorithm;
+    match algorithm.algorithm.to_id_string().as_str() {
+        "2.16.840.1.101.3.4.3.17" => return vec![S::ML_DSA_44],
+        "2.16.840.1.101.3.4.3.18" => return vec![S::ML_DSA_65],
+        "2.16.840.1.101.3.4.3.19" => return vec![S::ML_DSA_87],
+        "1.2.840.10045.4.3.2" => return ecdsa(S::ECDSA_NISTP256_SHA256, issuer),
+        "1.2.840.10045.4.3.3" => return ecdsa(S::ECDSA_NISTP384_SHA384, issuer),
+        "1.2.840.10045.4.3.4" => return ecdsa(S::ECDSA_NISTP521_SHA512, issuer),
+        "1.3.101.112" => return vec![S::ED25519],
+        "1.3.101.113" => return vec![S::ED448],
+        "1.2.840.113549.1.1.5" => return vec![S::RSA_PKCS1_SHA1],
+        "1.2.840.113549.1.1.11" => return vec![S::RSA_PKCS1_SHA256],
+        "1.2.840.113549.1.1.12" => return vec![S::RSA_PKCS1_SHA384],
+        "1.2.840.113549.1.1.13" => return vec![S::RSA_PKCS1_SHA512],
+        _ => {}
+    }
+    match SignatureAlgorithm::try_from(algorithm) {
+        Ok(SignatureAlgorithm::RSASSA_PSS(params)) => {
+            match params.hash_algorithm_oid().to_id_string().as_str() {
+                "2.16.840.1.101.3.4.2.1" => vec![S::RSA_PSS_SHA256],
+                "2.16.840.1.101.3.4.2.2" => vec![S::RSA_PSS_SHA384],
+                "2.16.840.1.101.3.4.2.3" => vec![S::RSA_PSS_SHA512],
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn ecdsa(by_hash: SignatureScheme, issuer: Option<&X509Certificate<'_>>) -> Vec<SignatureScheme> {
+    let Some(issuer) = issuer else {
+        return vec![by_hash];
+    };
+    if curve_scheme(issuer.public_key()) == Some(by_hash) {
+        vec![by_hash]
+    } else {
+        Vec::new()
+    }
+}
+
+fn curve_scheme(key: &SubjectPublicKeyInfo<'_>) -> Option<SignatureScheme> {
+    if key.algorithm.algorithm != OID_KEY_TYPE_EC_PUBLIC_KEY {
+        return None;
+    }
+    let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
+    [
+        (OID_EC_P256, SignatureScheme::ECDSA_NISTP256_SHA256),
+        (OID_NIST_EC_P384, SignatureScheme::ECDSA_NISTP384_SHA384),
+        (OID_NIST_EC_P521, SignatureScheme::ECDSA_NISTP521_SHA512),
+    ]
+    .into_iter()
+    .find_map(|(oid, scheme)| (oid == curve).then_some(scheme))
+}
+
+/// A chain with the private key of its first certificate.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    chain: Chain,
+    key: Arc<dyn SigningKey>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl Credential {
+    /// Joins a chain and its key. Where the key tells its public half, the two are compared.
+    pub fn new(chain: Chain, key: Arc<dyn SigningKey>) -> Result<Self, ChainError> {
+        if let (Some(public), Some(leaf)) = (key.public_key(), chain.certificates.first()) {
+            let (_, leaf) =
+                X509Certificate::from_der(leaf).map_err(|_| ChainError::BadCertificate(1))?;
+            if leaf.public_key().raw != public.as_ref() {
+                return Err(ChainError::KeyMismatch);
+            }
+        }
+        let schemes = signing_schemes(&*key);
+        if schemes.is_empty() {
+            return Err(ChainError::NoScheme);
+        }
+        Ok(Self {
+            chain,
+            key,
+            schemes,
+        })
+    }
+
+    /// Takes over a rustls key, its chain and its OCSP response.
+    pub fn from_certified_key(key: &CertifiedKey) -> Result<Self, ChainError> {
+        let chain = Chain::new(key.cert.clone())?;
+        let chain = match &key.ocsp {
+            Some(response) => chain.with_ocsp(response),
+            None => chain,
+        };
+        Self::new(chain, Arc::clone(&key.key))
+    }
+
+    /// The certificates.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The private key.
+    pub fn key(&self) -> &Arc<dyn SigningKey> {
+        &self.key
+    }
+
+    /// The schemes of TLS 1.3 that the key can sign with. Never empty.
+    pub fn schemes(&self) -> &[SignatureScheme] {
+        &self.schemes
+    }
+
+    /// Whether this credential can answer `request`, and with which scheme.
+    pub fn choose_scheme(
+        &self,
+        request: &AuthenticatorRequest,
+    ) -> Result<SignatureScheme, Unsuitable> {
+        self.chain.choose_scheme(request, &self.schemes)
+    }
+}

@@ -1,0 +1,109 @@
+//! Which certificate_request_contexts a connection has used (RFC 9261, sections 4 and 5.2).
+
+use std::collections::HashMap;
+
+use crate::AuthenticatorHash;
+
+/// How many contexts a connection tracks unless told otherwise.
+///
+/// A context is remembered as 32 bytes, so the memory is bounded by about 200 KB, which only a
+/// connection that really exchanges so many requests ever uses.
+pub const DEFAULT_CONTEXT_LIMIT: usize = 4096;
+
+/// The contexts of one connection, in both directions together.
+#[derive(Debug)]
+pub struct Contexts {
+    hash: AuthenticatorHash,
+    used: HashMap<Fingerprint, Use>,
+    limit: usize,
+}
+
+type Fingerprint = [u8; 32];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// In a request that has no authenticator yet.
+    Requested,
+    /// In an authenticator that was made, or validated.
+    Answered,
+}
+
+/// A context that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ContextError {
+    /// It was in a request, or in a spontaneous authenticator, before.
+    #[error("the certificate_request_context was used before on this connection")]
+    Repeated,
+    /// An authenticator with it was made or validated before.
+    #[error("the certificate_request_context was answered before on this connection")]
+    Replayed,
+    /// No request of this connection has it.
+    #[error("the certificate_request_context belongs to no request of this connection")]
+    Unknown,
+    /// The connection has used as many contexts as are tracked.
+    #[error("the connection has used as many contexts as are tracked")]
+    Exhausted,
+}
+
+impl Contexts {
+    /// Tracks at most `limit` contexts.
+    pub fn new(hash: AuthenticatorHash, limit: usize) -> Self {
+        Self {
+            hash,
+            used: HashMap::new(),
+            limit,
+        }
+    }
+
+    /// Takes `context` for a request, sent or received.
+    pub fn request(&mut self, context: &[u8]) -> Result<(), ContextError> {
+        self.add(context, Use::Requested)
+    }
+
+    /// Takes `context` for an authenticator that answers no request.
+    pub fn spontaneous(&mut self, context: &[u8]) -> Result<(), ContextError> {
+        self.add(context, Use::Answered)
+    }
+
+    /// Marks the request with `context` as answered; only once per request.
+    pub fn answer(&mut self, context: &[u8]) -> Result<(), ContextError> {
+        let fingerprint = self.fingerprint(context);
+        let used = self
+            .used
+            .get_mut(&fingerprint)
+            .ok_or(ContextError::Unknown)?;
+        match used {
+            Use::Requested => {
+                *used = Use::Answered;
+                Ok(())
+            }
+            Use::Answered => Err(ContextError::Replayed),
+        }
+    }
+
+    /// Whether the request with `context` has been answered.
+    pub fn is_answered(&self, context: &[u8]) -> bool {
+        self.used.get(&self.fingerprint(context)) == Some(&Use::Answered)
+    }
+
+    fn add(&mut self, context: &[u8], how: Use) -> Result<(), ContextError> {
+        let fingerprint = self.fingerprint(context);
+        if self.used.contains_key(&fingerprint) {
+            return Err(ContextError::Repeated);
+        }
+        if self.used.len() >= self.limit {
+            return Err(ContextError::Exhausted);
+        }
+        self.used.insert(fingerprint, how);
+        Ok(())
+    }
+
+    fn fingerprint(&self, context: &[u8]) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        let digest = self.hash.hash(context);
+        for (to, from) in fingerprint.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        fingerprint
+    }
+}

@@ -1,0 +1,92 @@
+//! Extensions of CertificateRequest and Certificate (RFC 8446, section 4.2), known and unknown.
+
+use std::fmt;
+
+use crate::Malformed;
+use crate::codec::{Reader, TooLong, put_vector};
+
+/// An extension's type. Every value is representable; only some are understood.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExtensionType(pub u16);
+
+impl ExtensionType {
+    /// server_name (RFC 6066), in client-generated requests.
+    pub const SERVER_NAME: Self = Self(0);
+    /// status_request: OCSP (RFC 6066).
+    pub const STATUS_REQUEST: Self = Self(5);
+    /// signature_algorithms (RFC 8446, section 4.2.3).
+    pub const SIGNATURE_ALGORITHMS: Self = Self(13);
+    /// signed_certificate_timestamp (RFC 6962).
+    pub const SIGNED_CERTIFICATE_TIMESTAMP: Self = Self(18);
+    /// certificate_authorities (RFC 8446, section 4.2.4).
+    pub const CERTIFICATE_AUTHORITIES: Self = Self(47);
+    /// oid_filters (RFC 8446, section 4.2.5).
+    pub const OID_FILTERS: Self = Self(48);
+    /// signature_algorithms_cert (RFC 8446, section 4.2.3).
+    pub const SIGNATURE_ALGORITHMS_CERT: Self = Self(50);
+
+    fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SERVER_NAME => "server_name",
+            Self::STATUS_REQUEST => "status_request",
+            Self::SIGNATURE_ALGORITHMS => "signature_algorithms",
+            Self::SIGNED_CERTIFICATE_TIMESTAMP => "signed_certificate_timestamp",
+            Self::CERTIFICATE_AUTHORITIES => "certificate_authorities",
+            Self::OID_FILTERS => "oid_filters",
+            Self::SIGNATURE_ALGORITHMS_CERT => "signature_algorithms_cert",
+            Self(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for ExtensionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "extension {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for ExtensionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One extension: its type and its body, uninterpreted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The type.
+    pub typ: ExtensionType,
+    /// The body, at most 65,535 bytes.
+    pub body: Vec<u8>,
+}
+
+/// Reads a list of extensions; the same type twice is malformed.
+pub(crate) fn read_extensions(list: &[u8]) -> Result<Vec<Extension>, Malformed> {
+    let mut reader = Reader::new(list);
+    let mut extensions: Vec<Extension> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    while !reader.is_empty() {
+        let typ = ExtensionType(reader.u16("extension type")?);
+        let body = reader.vec16("extension body")?;
+        if !seen.insert(typ) {
+            return Err(Malformed::DuplicateExtension(typ));
+        }
+        extensions.push(Extension {
+            typ,
+            body: body.to_vec(),
+        });
+    }
+    Ok(extensions)
+}
+
+pub(crate) fn put_extension(
+    out: &mut Vec<u8>,
+    typ: ExtensionType,
+    body: &[u8],
+) -> Result<(), TooLong> {
+    out.extend_from_slice(&typ.0.to_be_bytes());
+    put_vector(out, 2, |out| out.extend_from_slice(body))
+}

@@ -1,0 +1,347 @@
+//! Authenticator requests: CertificateRequest and ClientCertificateRequest (RFC 9261, section 4).
+//!
+//! ```text
+//! type (1) = 13 | 17, length (3),
+//! certificate_request_context<0..255>,
+//! extensions<2..65535>
+//! ```
+
+use std::sync::Arc;
+
+use rustls::pki_types::DnsName;
+use rustls::{DistinguishedName, SignatureScheme};
+
+use crate::codec::{HandshakeType, Reader, TooLong, put_handshake, put_vector, split_handshake};
+use crate::extension::{put_extension, read_extensions};
+use crate::{Extension, ExtensionType, Malformed, OidFilter, RequestError};
+
+/// The two messages that carry a request; their bodies are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// CertificateRequest (13), which RFC 9261 has servers send.
+    CertificateRequest,
+    /// ClientCertificateRequest (17), which RFC 9261 has clients send, and which the draft on
+    /// secondary client certificates names for servers.
+    ClientCertificateRequest,
+}
+
+impl MessageType {
+    /// The handshake type's number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::CertificateRequest => 13,
+            Self::ClientCertificateRequest => 17,
+        }
+    }
+
+    fn from_number(number: u8) -> Option<Self> {
+        match number {
+            13 => Some(Self::CertificateRequest),
+            17 => Some(Self::ClientCertificateRequest),
+            _ => None,
+        }
+    }
+}
+
+/// A request that decodes, with the bytes it was decoded from. Cheap to clone.
+///
+/// Transcripts hash [`AuthenticatorRequest::as_bytes`], never a re-encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticatorRequest(Arc<Fields>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Fields {
+    bytes: Vec<u8>,
+    message_type: MessageType,
+    context: Vec<u8>,
+    extensions: Vec<Extension>,
+    signature_algorithms: Vec<SignatureScheme>,
+    signature_algorithms_cert: Option<Vec<SignatureScheme>>,
+    certificate_authorities: Vec<Vec<u8>>,
+    oid_filters: Vec<OidFilter>,
+}
+
+impl AuthenticatorRequest {
+    /// Decodes one request, which must be all of `bytes`.
+    ///
+    /// Accepts both message types. Unknown extensions are kept and ignored.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (message, rest) = split_handshake(bytes)?;
+        if !rest.is_empty() {
+            return Err(Malformed::Trailing("the request"));
+        }
+        let message_type =
+            MessageType::from_number(message.typ.0).ok_or(Malformed::NoRequest(message.typ.0))?;
+        let mut body = Reader::new(message.body);
+        let context = body.vec8("certificate_request_context")?.to_vec();
+        let list = body.vec16("extensions")?;
+        body.finish("extensions")?;
+        if list.len() < 2 {
+            return Err(Malformed::Length("extensions"));
+        }
+        let extensions = read_extensions(list)?;
+        let find = |typ| {
+            extensions
+                .iter()
+                .find(|extension| extension.typ == typ)
+                .map(|found| &*found.body)
+        };
+        let signature_algorithms = read_schemes(
+            find(ExtensionType::SIGNATURE_ALGORITHMS).ok_or(Malformed::NoSignatureAlgorithms)?,
+        )?;
+        let signature_algorithms_cert = find(ExtensionType::SIGNATURE_ALGORITHMS_CERT)
+            .map(read_schemes)
+            .transpose()?;
+        let certificate_authorities = find(ExtensionType::CERTIFICATE_AUTHORITIES)
+            .map(read_authorities)
+            .transpose()?
+            .unwrap_or_default();
+        let oid_filters = find(ExtensionType::OID_FILTERS)
+            .map(OidFilter::read_list)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Self(Arc::new(Fields {
+            bytes: bytes.to_vec(),
+            message_type,
+            context,
+            signature_algorithms,
+            signature_algorithms_cert,
+            certificate_authorities,
+            oid_filters,
+            extensions,
+        })))
+    }
+
+    /// The bytes as received or made.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Which of the two messages it is.
+    pub fn message_type(&self) -> MessageType {
+        self.0.message_type
+    }
+
+    /// The certificate_request_context, 0 to 255 bytes ("get context", RFC 9261, section 7.2).
+    pub fn context(&self) -> &[u8] {
+        &self.0.context
+    }
+
+    /// All extensions in their order, also those that are not understood.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.0.extensions
+    }
+
+    /// The schemes that may sign the authenticator, most wanted first. Never empty.
+    pub fn signature_algorithms(&self) -> &[SignatureScheme] {
+        &self.0.signature_algorithms
+    }
+
+    /// The schemes that may sign the certificates: signature_algorithms_cert if there is one, else
+    /// signature_algorithms.
+    pub fn signature_algorithms_cert(&self) -> &[SignatureScheme] {
+        match &self.0.signature_algorithms_cert {
+            Some(schemes) => schemes,
+            None => self.signature_algorithms(),
+        }
+    }
+
+    /// DER of the distinguished names, one of which should be an issuer in the chain. May be empty.
+    pub fn certificate_authorities(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.0.certificate_authorities.iter().map(Vec::as_slice)
+    }
+
+    /// What the end-entity certificate's extensions have to contain. May be empty.
+    pub fn oid_filters(&self) -> &[OidFilter] {
+        &self.0.oid_filters
+    }
+
+    /// Whether anything narrows the choice of a certificate down, beside the algorithms.
+    ///
+    /// A request that is not targeted is a challenge for whatever the client wants to present.
+    pub fn is_targeted(&self) -> bool {
+        !self.0.certificate_authorities.is_empty() || !self.0.oid_filters.is_empty()
+    }
+
+    /// Whether the request offers an extension of type `typ`.
+    pub fn offers(&self, typ: ExtensionType) -> bool {
+        self.0
+            .extensions
+            .iter()
+            .any(|extension| extension.typ == typ)
+    }
+}
+
+fn read_schemes(body: &[u8]) -> Result<Vec<SignatureScheme>, Malformed> {
+    let mut reader = Reader::new(body);
+    let mut list = Reader::new(reader.vec16("signature_algorithms")?);
+    reader.finish("signature_algorithms")?;
+    let mut schemes = Vec::new();
+    while !list.is_empty() {
+        schemes.push(SignatureScheme::from(list.u16("signature_algorithms")?));
+    }
+    if schemes.is_empty() {
+        return Err(Malformed::Length("signature_algorithms"));
+    }
+    Ok(schemes)
+}
+
+fn read_authorities(body: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
+    let field = "certificate_authorities";
+    let mut reader = Reader::new(body);
+    let mut list = Reader::new(reader.vec16(field)?);
+    reader.finish(field)?;
+    let mut names = Vec::new();
+    while !list.is_empty() {
+        let name = list.vec16(field)?;
+        if name.is_empty() {
+            return Err(Malformed::Length(field));
+        }
+        names.push(name.to_vec());
+    }
+    if names.is_empty() {
+        return Err(Malformed::Length(field));
+    }
+    Ok(names)
+}
+
+/// The extensions of a request, to be used with any number of contexts.
+#[derive(Clone, Debug)]
+pub struct RequestTemplate {
+    schemes: Vec<SignatureScheme>,
+    certificate_schemes: Option<Vec<SignatureScheme>>,
+    authorities: Vec<DistinguishedName>,
+    filters: Vec<OidFilter>,
+    server_name: Option<DnsName<'static>>,
+    others: Vec<Extension>,
+}
+
+impl RequestTemplate {
+    /// A request for an authenticator that is signed with one of `schemes`, most wanted first.
+    pub fn new(schemes: Vec<SignatureScheme>) -> Self {
+        Self {
+            schemes,
+            certificate_schemes: None,
+            authorities: Vec::new(),
+            filters: Vec::new(),
+            server_name: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// Other schemes for the signatures on the certificates (signature_algorithms_cert).
+    pub fn certificate_schemes(mut self, schemes: Vec<SignatureScheme>) -> Self {
+        self.certificate_schemes = Some(schemes);
+        self
+    }
+
+    /// The names of acceptable authorities; none means that any will do.
+    pub fn certificate_authorities(mut self, names: Vec<DistinguishedName>) -> Self {
+        self.authorities = names;
+        self
+    }
+
+    /// What the end-entity certificate has to contain.
+    pub fn oid_filters(mut self, filters: Vec<OidFilter>) -> Self {
+        self.filters = filters;
+        self
+    }
+
+    /// The name of the server whose certificate is asked for; only for requests that a client makes.
+    pub fn server_name(mut self, name: DnsName<'static>) -> Self {
+        self.server_name = Some(name);
+        self
+    }
+
+    /// Any other extension, for example status_request, so that the answer may carry it.
+    pub fn extension(mut self, extension: Extension) -> Self {
+        self.others.push(extension);
+        self
+    }
+
+    /// Makes the request. `context` is 0 to 255 bytes, unique on the connection, and should be
+    /// unpredictable to the peer.
+    pub fn build(
+        &self,
+        message_type: MessageType,
+        context: &[u8],
+    ) -> Result<AuthenticatorRequest, RequestError> {
+        if context.len() > usize::from(u8::MAX) {
+            return Err(RequestError::ContextTooLong);
+        }
+        let mut bytes = Vec::new();
+        let mut too_long = Ok(());
+        let written = put_handshake(&mut bytes, HandshakeType(message_type.number()), |out| {
+            too_long = put_vector(out, 1, |out| out.extend_from_slice(context))
+                .and_then(|()| self.put_extensions(out));
+        });
+        match (too_long, written) {
+            (Ok(()), Ok(())) => Ok(AuthenticatorRequest::parse(&bytes)?),
+            (Err(TooLong), _) | (_, Err(TooLong)) => Err(RequestError::ExtensionsTooLong),
+        }
+    }
+
+    fn put_extensions(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        let mut extensions = Vec::new();
+        put_schemes(
+            &mut extensions,
+            ExtensionType::SIGNATURE_ALGORITHMS,
+            &self.schemes,
+        )?;
+        if let Some(schemes) = &self.certificate_schemes {
+            put_schemes(
+                &mut extensions,
+                ExtensionType::SIGNATURE_ALGORITHMS_CERT,
+                schemes,
+            )?;
+        }
+        if !self.authorities.is_empty() {
+            let mut names = Vec::new();
+            for name in &self.authorities {
+                put_vector(&mut names, 2, |out| out.extend_from_slice(name.as_ref()))?;
+            }
+            put_listed(
+                &mut extensions,
+                ExtensionType::CERTIFICATE_AUTHORITIES,
+                &names,
+            )?;
+        }
+        if !self.filters.is_empty() {
+            let mut filters = Vec::new();
+            for filter in &self.filters {
+                filter.put(&mut filters)?;
+            }
+            put_listed(&mut extensions, ExtensionType::OID_FILTERS, &filters)?;
+        }
+        if let Some(name) = &self.server_name {
+            let mut entry = vec![0];
+            put_vector(&mut entry, 2, |out| {
+                out.extend_from_slice(name.as_ref().as_bytes())
+            })?;
+            put_listed(&mut extensions, ExtensionType::SERVER_NAME, &entry)?;
+        }
+        for extension in &self.others {
+            put_extension(&mut extensions, extension.typ, &extension.body)?;
+        }
+        put_vector(out, 2, |out| out.extend_from_slice(&extensions))
+    }
+}
+
+/// An extension whose body is one vector with a two-byte length.
+fn put_listed(out: &mut Vec<u8>, typ: ExtensionType, list: &[u8]) -> Result<(), TooLong> {
+    let mut body = Vec::new();
+    put_vector(&mut body, 2, |out| out.extend_from_slice(list))?;
+    put_extension(out, typ, &body)
+}
+
+fn put_schemes(
+    out: &mut Vec<u8>,
+    typ: ExtensionType,
+    schemes: &[SignatureScheme],
+) -> Result<(), TooLong> {
+    let list: Vec<u8> = schemes
+        .iter()
+        .flat_map(|scheme| u16::from(*scheme).to_be_bytes())
+        .collect();
+    put_listed(out, typ, &list)
+}

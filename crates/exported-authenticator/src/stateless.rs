@@ -1,0 +1,358 @@
+//! Making and checking authenticators, without the memory of used contexts.
+//!
+//! [`crate::Connection`] wraps these functions and keeps that memory. Use them directly where the
+//! caller keeps it, for example to verify away from the connection's own task.
+
+use rustls::SignatureScheme;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::crypto::hash::Context;
+use subtle::ConstantTimeEq;
+use webpki::EndEntityCert;
+
+use crate::authenticator::Full;
+use crate::certificate::{CertificateMessage, Entry, put_certificate};
+use crate::codec::{HandshakeType, put_handshake, put_vector};
+use crate::scheme::verification;
+use crate::{
+    AuthenticateError, Authenticator, AuthenticatorRequest, Chain, Credential, ExporterValues,
+    ExtensionType, InvalidAuthenticator, Malformed, Proven, Role, Unsuitable,
+};
+
+/// What a ClientHello offered, for authenticators that a server sends without a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// Its signature_algorithms.
+    pub signature_algorithms: Vec<SignatureScheme>,
+    /// The types of its extensions.
+    pub extensions: Vec<ExtensionType>,
+}
+
+/// What an authenticator answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Occasion<'a> {
+    /// A request.
+    Request(&'a AuthenticatorRequest),
+    /// Nothing: the server sends it of its own accord, under the handshake's ClientHello.
+    Spontaneous {
+        context: Option<&'a [u8]>,
+        offered: &'a Offered,
+    },
+}
+
+impl Occasion<'_> {
+    fn request_bytes(&self) -> &[u8] {
+        match self {
+            Self::Request(request) => request.as_bytes(),
+            Self::Spontaneous { .. } => &[],
+        }
+    }
+
+    fn offers_extension(&self, typ: ExtensionType) -> bool {
+        match self {
+            Self::Request(request) => request.offers(typ),
+            Self::Spontaneous { offered, .. } => offered.extensions.contains(&typ),
+        }
+    }
+
+    fn offers_scheme(&self, scheme: SignatureScheme) -> bool {
+        match self {
+            Self::Request(request) => request.signature_algorithms().contains(&scheme),
+            Self::Spontaneous { offered, .. } => offered.signature_algorithms.contains(&scheme),
+        }
+    }
+
+    /// The context that the Certificate has to carry, where it is known.
+    fn context(&self) -> Option<&[u8]> {
+        match self {
+            Self::Request(request) => Some(request.context()),
+            Self::Spontaneous { context, .. } => *context,
+        }
+    }
+}
+
+/// An authenticator that lacks its signature.
+///
+/// The key may live anywhere: sign [`UnsignedAuthenticator::message`] with [`UnsignedAuthenticator::scheme`] there and hand
+/// the signature to [`UnsignedAuthenticator::finish`].
+pub struct UnsignedAuthenticator<'a> {
+    values: &'a ExporterValues,
+    sender: Role,
+    transcript: Box<dyn Context>,
+    bytes: Vec<u8>,
+    scheme: SignatureScheme,
+    message: Vec<u8>,
+}
+
+impl<'a> UnsignedAuthenticator<'a> {
+    /// Begins the answer of `sender` to `request`, to be signed with `scheme`, which the caller got
+    /// from [`Chain::choose_scheme`].
+    pub fn answer(
+        values: &'a ExporterValues,
+        sender: Role,
+        request: &AuthenticatorRequest,
+        chain: &Chain,
+        scheme: SignatureScheme,
+    ) -> Result<Self, AuthenticateError> {
+        Self::begin(values, sender, Occasion::Request(request), chain, scheme)
+    }
+
+    pub(crate) fn begin(
+        values: &'a ExporterValues,
+        sender: Role,
+        occasion: Occasion<'_>,
+        chain: &Chain,
+        scheme: SignatureScheme,
+    ) -> Result<Self, AuthenticateError> {
+        if !occasion.offers_scheme(scheme) || !crate::is_tls13(scheme) {
+            return Err(Unsuitable::NoCommonScheme.into());
+        }
+        let mut bytes = Vec::new();
+        let context = occasion.context().unwrap_or_default();
+        put_certificate(&mut bytes, context, chain.entries(), |extension| {
+            occasion.offers_extension(extension.typ)
+        })
+        .map_err(|_| AuthenticateError::TooLong)?;
+        let transcript = transcript(values, sender, &occasion, &bytes);
+        let message = signed_message(transcript.fork_finish().as_ref());
+        Ok(Self {
+            values,
+            sender,
+            transcript,
+            bytes,
+            scheme,
+            message,
+        })
+    }
+
+    /// The scheme to sign with.
+    pub fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+
+    /// What to sign, not hashed.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Adds the signature and the Finished message.
+    pub fn finish(self, signature: &[u8]) -> Result<Vec<u8>, AuthenticateError> {
+        let Self {
+            values,
+            sender,
+            mut transcript,
+            mut bytes,
+            scheme,
+            message: _,
+        } = self;
+        let at = bytes.len();
+        let mut inner = Ok(());
+        put_handshake(&mut bytes, HandshakeType::CERTIFICATE_VERIFY, |out| {
+            out.extend_from_slice(&u16::from(scheme).to_be_bytes());
+            inner = put_vector(out, 2, |out| out.extend_from_slice(signature));
+        })
+        .and(inner)
+        .map_err(|_| AuthenticateError::TooLong)?;
+        transcript.update(bytes.get(at..).unwrap_or_default());
+        put_finished(&mut bytes, values, sender, transcript)?;
+        Ok(bytes)
+    }
+
+    /// Signs with a key at hand.
+    pub fn sign_with(self, credential: &Credential) -> Result<Vec<u8>, AuthenticateError> {
+        let signer = credential
+            .key()
+            .choose_scheme(&[self.scheme])
+            .ok_or(AuthenticateError::Signing)?;
+        let signature = signer
+            .sign(&self.message)
+            .map_err(|_| AuthenticateError::Signing)?;
+        self.finish(&signature)
+    }
+}
+
+/// The answer of `sender` to `request` with `credential` ("authenticate", RFC 9261, section 7.3).
+pub fn authenticate(
+    values: &ExporterValues,
+    sender: Role,
+    request: &AuthenticatorRequest,
+    credential: &Credential,
+) -> Result<Vec<u8>, AuthenticateError> {
+    let scheme = credential.choose_scheme(request)?;
+    UnsignedAuthenticator::answer(values, sender, request, credential.chain(), scheme)?
+        .sign_with(credential)
+}
+
+/// The empty authenticator: `sender` declines `request` (RFC 9261, section 6).
+pub fn decline(
+    values: &ExporterValues,
+    sender: Role,
+    request: &AuthenticatorRequest,
+) -> Result<Vec<u8>, AuthenticateError> {
+    let transcript = declined_transcript(values, sender, request);
+    let mut bytes = Vec::new();
+    put_finished(&mut bytes, values, sender, transcript)?;
+    Ok(bytes)
+}
+
+/// What a valid authenticator says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validated {
+    /// The sender declines to authenticate.
+    Empty,
+    /// The sender holds the key of a certificate.
+    Proven(Proven),
+}
+
+/// Checks what `sender` sent in answer to `request` ("validate", RFC 9261, section 7.4).
+///
+/// `algorithms` are those of the provider, for the one signature over the transcript. Whether the
+/// context was answered before is for the caller to know.
+pub fn validate(
+    values: &ExporterValues,
+    sender: Role,
+    request: &AuthenticatorRequest,
+    authenticator: &Authenticator<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<Validated, InvalidAuthenticator> {
+    validate_on(
+        values,
+        sender,
+        Occasion::Request(request),
+        authenticator,
+        algorithms,
+    )
+}
+
+pub(crate) fn validate_on(
+    values: &ExporterValues,
+    sender: Role,
+    occasion: Occasion<'_>,
+    authenticator: &Authenticator<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<Validated, InvalidAuthenticator> {
+    let Some(full) = authenticator.full() else {
+        let Occasion::Request(request) = occasion else {
+            return Err(Malformed::MessageSequence.into());
+        };
+        let transcript = declined_transcript(values, sender, request);
+        check_finished(values, sender, transcript, authenticator.finished())?;
+        return Ok(Validated::Empty);
+    };
+    let certificate = CertificateMessage::read(full.certificate.body)?;
+    if occasion
+        .context()
+        .is_some_and(|context| context != certificate.context)
+    {
+        return Err(InvalidAuthenticator::ContextMismatch);
+    }
+    let entries = certificate.entries()?;
+    for extension in entries.iter().flat_map(|entry| &entry.extensions) {
+        if !occasion.offers_extension(extension.typ) {
+            return Err(InvalidAuthenticator::ExtensionNotRequested(extension.typ));
+        }
+    }
+    let leaf = entries
+        .first()
+        .ok_or(InvalidAuthenticator::EmptyCertificateList)?;
+    let mut transcript = transcript(values, sender, &occasion, full.certificate.whole);
+    let message = signed_message(transcript.fork_finish().as_ref());
+    check_signature(&occasion, leaf, full, &message, algorithms)?;
+    transcript.update(full.certificate_verify.whole);
+    check_finished(values, sender, transcript, authenticator.finished())?;
+    Ok(Validated::Proven(Proven::new(
+        certificate.context,
+        entries,
+        full.scheme,
+    )))
+}
+
+fn check_signature(
+    occasion: &Occasion<'_>,
+    leaf: &Entry,
+    full: &Full<'_>,
+    message: &[u8],
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<(), InvalidAuthenticator> {
+    let scheme = full.scheme;
+    let algorithm =
+        verification(algorithms, scheme).ok_or(InvalidAuthenticator::SchemeNotTls13(scheme))?;
+    if !occasion.offers_scheme(scheme) {
+        return Err(InvalidAuthenticator::SchemeNotOffered(scheme));
+    }
+    let leaf = EndEntityCert::try_from(&leaf.certificate)
+        .map_err(|_| InvalidAuthenticator::BadCertificate)?;
+    leaf.verify_signature(algorithm, message, full.signature)
+        .map_err(|error| {
+            if error == webpki::Error::InvalidSignatureForPublicKey {
+                InvalidAuthenticator::BadSignature
+            } else {
+                InvalidAuthenticator::SchemeKeyMismatch(scheme)
+            }
+        })
+}
+
+/// Hash over Handshake Context, request if there is one, and Certificate; not finished yet.
+fn transcript(
+    values: &ExporterValues,
+    sender: Role,
+    occasion: &Occasion<'_>,
+    certificate: &[u8],
+) -> Box<dyn Context> {
+    let mut transcript = values.hash().start();
+    transcript.update(&values.of_sender(sender).handshake_context);
+    transcript.update(occasion.request_bytes());
+    transcript.update(certificate);
+    transcript
+}
+
+/// The transcript of a refusal: the Certificate in it has the request's context and no certificate.
+fn declined_transcript(
+    values: &ExporterValues,
+    sender: Role,
+    request: &AuthenticatorRequest,
+) -> Box<dyn Context> {
+    let context = request.context();
+    // A decoded context has at most 255 bytes.
+    let len = context.len() as u8;
+    let [high, low] = (u16::from(len) + 4).to_be_bytes();
+    let mut certificate = vec![HandshakeType::CERTIFICATE.0, 0, high, low, len];
+    certificate.extend_from_slice(context);
+    certificate.extend_from_slice(&[0, 0, 0]);
+    transcript(values, sender, &Occasion::Request(request), &certificate)
+}
+
+fn signed_message(transcript: &[u8]) -> Vec<u8> {
+    let mut message = vec![0x20; 64];
+    message.extend_from_slice(b"Exported Authenticator\0");
+    message.extend_from_slice(transcript);
+    message
+}
+
+fn put_finished(
+    out: &mut Vec<u8>,
+    values: &ExporterValues,
+    sender: Role,
+    transcript: Box<dyn Context>,
+) -> Result<(), AuthenticateError> {
+    let key = &values.of_sender(sender).finished_key;
+    let tag = values.hash().hmac(key, transcript.finish().as_ref());
+    put_handshake(out, HandshakeType::FINISHED, |out| {
+        out.extend_from_slice(tag.as_ref())
+    })
+    .map_err(|_| AuthenticateError::TooLong)
+}
+
+fn check_finished(
+    values: &ExporterValues,
+    sender: Role,
+    transcript: Box<dyn Context>,
+    finished: &[u8],
+) -> Result<(), InvalidAuthenticator> {
+    let key = &values.of_sender(sender).finished_key;
+    let tag = values.hash().hmac(key, transcript.finish().as_ref());
+    if bool::from(tag.as_ref().ct_eq(finished)) {
+        Ok(())
+    } else {
+        Err(InvalidAuthenticator::BadFinished)
+    }
+}

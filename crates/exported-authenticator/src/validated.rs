@@ -1,0 +1,161 @@
+//! What a valid authenticator proves, and what it proves once a verifier accepted the chain.
+
+use std::fmt;
+
+use rustls::SignatureScheme;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+
+use crate::certificate::Entry;
+use crate::{Extension, ExtensionType};
+
+/// The peer has proven, on this connection, that it holds the key of the first certificate.
+///
+/// Nothing is said of whether the chain can be trusted. Only validation makes values of this type.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proven {
+    context: Vec<u8>,
+    chain: Vec<CertificateDer<'static>>,
+    extensions: Vec<Vec<Extension>>,
+    scheme: SignatureScheme,
+}
+
+impl Proven {
+    pub(crate) fn new(context: &[u8], entries: Vec<Entry>, scheme: SignatureScheme) -> Self {
+        let (chain, extensions) = entries
+            .into_iter()
+            .map(|entry| (entry.certificate, entry.extensions))
+            .unzip();
+        Self {
+            context: context.to_vec(),
+            chain,
+            extensions,
+            scheme,
+        }
+    }
+
+    /// The certificate_request_context that was answered.
+    pub fn context(&self) -> &[u8] {
+        &self.context
+    }
+
+    /// The certificates, end entity first. Never empty.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The extensions of the certificate at `index`.
+    pub fn extensions(&self, index: usize) -> &[Extension] {
+        self.extensions
+            .get(index)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The scheme that the possession was proven with.
+    pub fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+
+    /// Asks `verifier` whether the chain is acceptable for a client at the time `now`.
+    ///
+    /// Trust, extended key usage and revocation are the verifier's business.
+    pub fn verify_client(
+        self,
+        verifier: &dyn ClientCertVerifier,
+        now: UnixTime,
+    ) -> Result<Verified, ChainRejected> {
+        self.verify(|leaf, rest| verifier.verify_client_cert(leaf, rest, now).map(drop))
+    }
+
+    /// Asks `verifier` whether the chain is acceptable for the server `name` at the time `now`.
+    pub fn verify_server(
+        self,
+        verifier: &dyn ServerCertVerifier,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Verified, ChainRejected> {
+        let ocsp = self
+            .extensions(0)
+            .iter()
+            .find(|extension| extension.typ == ExtensionType::STATUS_REQUEST)
+            .and_then(|extension| ocsp_response(&extension.body))
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default();
+        self.verify(|leaf, rest| {
+            verifier
+                .verify_server_cert(leaf, rest, name, &ocsp, now)
+                .map(drop)
+        })
+    }
+
+    fn verify(
+        self,
+        accept: impl FnOnce(
+            &CertificateDer<'static>,
+            &[CertificateDer<'static>],
+        ) -> Result<(), rustls::Error>,
+    ) -> Result<Verified, ChainRejected> {
+        let verdict = match self.chain.split_first() {
+            Some((leaf, intermediates)) => accept(leaf, intermediates),
+            None => Err(rustls::Error::NoCertificatesPresented),
+        };
+        match verdict {
+            Ok(()) => Ok(Verified(self)),
+            Err(reason) => Err(ChainRejected {
+                reason,
+                proven: Box::new(self),
+            }),
+        }
+    }
+}
+
+/// The response in a CertificateStatus of type ocsp (RFC 6066, section 8).
+fn ocsp_response(body: &[u8]) -> Option<&[u8]> {
+    match body {
+        [1, _, _, _, response @ ..] => Some(response),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Proven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proven")
+            .field("certificates", &self.chain.len())
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The peer holds the key, and a verifier has accepted the chain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verified(Proven);
+
+impl Verified {
+    /// What was proven.
+    pub fn proven(&self) -> &Proven {
+        &self.0
+    }
+
+    /// The certificates, end entity first. Never empty.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        self.0.chain()
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(&self.0).finish()
+    }
+}
+
+/// The verifier did not accept the chain. The possession is proven all the same.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the certificate chain was not accepted: {reason}")]
+pub struct ChainRejected {
+    /// The verifier's own word.
+    pub reason: rustls::Error,
+    /// What was proven, to be reported or tried with another verifier.
+    pub proven: Box<Proven>,
+}
