@@ -112,7 +112,10 @@ impl CodePoints {
     /// Checks that the values can be told apart from each other and from HTTP's own.
     pub fn check(&self) -> Result<(), CodePointError> {
         let frames = [
-            ("frame_authenticator_requests", self.frame_authenticator_requests),
+            (
+                "frame_authenticator_requests",
+                self.frame_authenticator_requests,
+            ),
             ("frame_certificate", self.frame_certificate),
             ("frame_server_certificate", self.frame_server_certificate),
         ];
@@ -172,7 +175,9 @@ impl CodePoints {
             Role::Client => (FrameKind::ServerCertificate, FrameKind::Certificate),
             Role::Server => (FrameKind::Certificate, FrameKind::ServerCertificate),
         };
-        [FrameKind::AuthenticatorRequests, first, second].into_iter().find(|kind| is(*kind))
+        [FrameKind::AuthenticatorRequests, first, second]
+            .into_iter()
+            .find(|kind| is(*kind))
     }
 }
 
@@ -198,28 +203,61 @@ mod tests {
     #[test]
     fn one_type_for_both_directions_is_told_apart_by_the_receiver() {
         let points = CodePoints::default();
-        assert_eq!(points.classify(0xf6, Role::Server), Some(FrameKind::Certificate));
-        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::ServerCertificate));
-        assert_eq!(points.classify(0xf5, Role::Server), Some(FrameKind::AuthenticatorRequests));
+        assert_eq!(
+            points.classify(0xf6, Role::Server),
+            Some(FrameKind::Certificate)
+        );
+        assert_eq!(
+            points.classify(0xf6, Role::Client),
+            Some(FrameKind::ServerCertificate)
+        );
+        assert_eq!(
+            points.classify(0xf5, Role::Server),
+            Some(FrameKind::AuthenticatorRequests)
+        );
         assert_eq!(points.classify(0x00, Role::Server), None);
     }
 
     #[test]
     fn two_types_keep_their_meaning_in_both_directions() {
-        let points = CodePoints { frame_server_certificate: 0xf7, ..CodePoints::default() };
-        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::Certificate));
-        assert_eq!(points.classify(0xf7, Role::Server), Some(FrameKind::ServerCertificate));
+        let points = CodePoints {
+            frame_server_certificate: 0xf7,
+            ..CodePoints::default()
+        };
+        assert_eq!(
+            points.classify(0xf6, Role::Client),
+            Some(FrameKind::Certificate)
+        );
+        assert_eq!(
+            points.classify(0xf7, Role::Server),
+            Some(FrameKind::ServerCertificate)
+        );
     }
 
     #[test]
     fn values_that_http_uses_are_refused() {
-        let points = CodePoints { frame_certificate: 0x04, ..CodePoints::default() };
-        assert!(matches!(points.check(), Err(CodePointError::Taken { value: 4, .. })));
-        let points = CodePoints { frame_certificate: 0x21, ..CodePoints::default() };
+        let points = CodePoints {
+            frame_certificate: 0x04,
+            ..CodePoints::default()
+        };
+        assert!(matches!(
+            points.check(),
+            Err(CodePointError::Taken { value: 4, .. })
+        ));
+        let points = CodePoints {
+            frame_certificate: 0x21,
+            ..CodePoints::default()
+        };
         assert!(matches!(points.check(), Err(CodePointError::Grease { .. })));
-        let points = CodePoints { frame_certificate: 0xf5, ..CodePoints::default() };
+        let points = CodePoints {
+            frame_certificate: 0xf5,
+            ..CodePoints::default()
+        };
         assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
-        let points = CodePoints { settings_server_cert_auth: 0xff0c, ..CodePoints::default() };
+        let points = CodePoints {
+            settings_server_cert_auth: 0xff0c,
+            ..CodePoints::default()
+        };
         assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! Certificates that are not acceptable, and callers that ask for what cannot be.
 
+use rustls::CertificateError;
+
 /// Why a certificate, whose possession was proven, grants nothing. The connection lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,36 @@ pub enum Rejection {
     /// The subject alternative names do not meet the credential's constraint.
     #[error("the certificate's subject alternative names do not fit")]
     WrongName,
+}
+
+impl From<&rustls::Error> for Rejection {
+    /// Sorts a verifier's word. What is not understood counts as untrusted.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls' reasons are open-ended"
+    )]
+    fn from(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(reason) = error else {
+            return Self::Untrusted;
+        };
+        match reason {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::Expired,
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::UnknownRevocationStatus
+            | CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::WrongPurpose
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::WrongName
+            }
+            _ => Self::Untrusted,
+        }
+    }
 }
 
 /// A call that cannot be carried out. Nothing was sent and nothing changed.
@@ -49,6 +81,9 @@ pub enum Misuse {
     /// The context is not unique on this connection, or no more can be tracked.
     #[error("no further unique certificate_request_context can be tracked on this connection")]
     ContextsExhausted,
+    /// What was to be asked for makes no valid request.
+    #[error("the challenge's extensions make no valid authenticator request")]
+    BadTemplate,
     /// The source of random numbers failed.
     #[error("no random numbers could be drawn")]
     Random,

@@ -9,16 +9,26 @@
 //! it the connection; a certificate that is not acceptable is a [`Rejection`] and costs it nothing
 //! but the access; a caller that asks for what cannot be is told so with a [`Misuse`].
 
+pub mod client;
 mod code_points;
 mod error;
+pub mod frame;
 pub mod link;
+pub mod server;
 mod setting;
+mod support;
+pub mod varint;
 mod violation;
 
 pub use code_points::{CodePointError, CodePoints, FrameKind};
 pub use error::{Misuse, Rejection};
 pub use setting::Setting;
+pub use support::PeerSettings;
 pub use violation::{ErrorCode, Violation};
 
 /// Which side of the connection an endpoint is.
 pub use exported_authenticator::Role;
+
+/// The number of a challenge on its connection, from 0 upwards in the order of making or arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChallengeId(pub u64);

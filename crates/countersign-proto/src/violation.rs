@@ -71,7 +71,9 @@ pub enum Violation {
     #[error("an authenticator carries an extension that was not requested, or one twice")]
     AuthenticatorExtension,
     /// A signature scheme that was not offered, is none of TLS 1.3, or does not fit the key.
-    #[error("an authenticator uses a signature scheme that was not offered or does not fit the key")]
+    #[error(
+        "an authenticator uses a signature scheme that was not offered or does not fit the key"
+    )]
     SignatureScheme,
     /// A signature that does not verify.
     #[error("an authenticator's signature does not verify")]

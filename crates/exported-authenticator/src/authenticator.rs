@@ -1,6 +1,8 @@
 //! Authenticators as bytes: Certificate, CertificateVerify and Finished, or Finished alone
 //! (RFC 9261, sections 5.2 and 6). Decoding proves nothing; see [`crate::stateless::validate`].
 
+use std::fmt;
+
 use rustls::SignatureScheme;
 
 use crate::Malformed;
@@ -86,6 +88,15 @@ impl<'a> Authenticator<'a> {
 
     pub(crate) fn finished(&self) -> &'a [u8] {
         self.finished
+    }
+}
+
+impl fmt::Debug for Authenticator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("is_empty", &self.is_empty())
+            .field("scheme", &self.full.map(|full| full.scheme))
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,8 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use crate::stateless::{self, Occasion, Offered, UnsignedAuthenticator, Validated};
 use crate::{
     AuthenticateError, Authenticator, AuthenticatorRequest, Contexts, Credential,
-    DEFAULT_CONTEXT_LIMIT, ExporterValues, InvalidAuthenticator, Malformed, MessageType,
-    RequestError, RequestTemplate, Role, Unsuitable,
+    DEFAULT_CONTEXT_LIMIT, ExporterValues, ExtensionType, InvalidAuthenticator, Malformed,
+    MessageType, RequestError, RequestTemplate, Role,
 };
 
 /// The initial connection, seen from one side, with every context used on it.
@@ -58,6 +58,11 @@ impl Connection {
         self.algorithms
     }
 
+    /// Every context used on this connection.
+    pub fn contexts(&mut self) -> &mut Contexts {
+        &mut self.contexts
+    }
+
     /// Makes a request to the peer ("request", RFC 9261, section 7.1).
     ///
     /// `context` must never have been used on this connection and should be 32 random bytes.
@@ -68,6 +73,9 @@ impl Connection {
         context: &[u8],
     ) -> Result<AuthenticatorRequest, RequestError> {
         let request = template.build(message_type, context)?;
+        if self.role == Role::Server && request.offers(ExtensionType::SERVER_NAME) {
+            return Err(RequestError::ServerName);
+        }
         self.contexts.request(context)?;
         Ok(request)
     }
@@ -86,9 +94,11 @@ impl Connection {
         request: &AuthenticatorRequest,
         credential: &Credential,
     ) -> Result<Vec<u8>, AuthenticateError> {
-        credential.choose_scheme(request)?;
+        self.contexts.check_open(request.context())?;
+        let authenticator =
+            stateless::authenticate(&self.values, self.role, request, credential)?;
         self.contexts.answer(request.context())?;
-        stateless::authenticate(&self.values, self.role, request, credential)
+        Ok(authenticator)
     }
 
     /// Declines the peer's `request` with an empty authenticator (RFC 9261, section 6).
@@ -114,24 +124,24 @@ impl Connection {
         if context.len() > usize::from(u8::MAX) {
             return Err(AuthenticateError::TooLong);
         }
-        let scheme = *offered
-            .signature_algorithms
-            .iter()
-            .find(|scheme| credential.schemes().contains(scheme))
-            .ok_or(Unsuitable::NoCommonScheme)?;
-        self.contexts.spontaneous(context)?;
+        let scheme = credential
+            .chain()
+            .choose_spontaneous_scheme(offered, credential.schemes())?;
+        self.contexts.check_new(context)?;
         let occasion = Occasion::Spontaneous {
             context: Some(context),
             offered,
         };
-        UnsignedAuthenticator::begin(
+        let authenticator = UnsignedAuthenticator::begin(
             &self.values,
             self.role,
             occasion,
             credential.chain(),
             scheme,
         )?
-        .sign_with(credential)
+        .sign_with(credential)?;
+        self.contexts.spontaneous(context)?;
+        Ok(authenticator)
     }
 
     /// Checks the peer's answer to our `request` ("validate", RFC 9261, section 7.4). A request can be
@@ -141,9 +151,7 @@ impl Connection {
         request: &AuthenticatorRequest,
         authenticator: &[u8],
     ) -> Result<Validated, InvalidAuthenticator> {
-        if self.contexts.is_answered(request.context()) {
-            return Err(crate::ContextError::Replayed.into());
-        }
+        self.contexts.check_open(request.context())?;
         let authenticator = Authenticator::parse(authenticator)?;
         let validated = stateless::validate(
             &self.values,
@@ -168,8 +176,8 @@ impl Connection {
         }
         let authenticator = Authenticator::parse(authenticator)?;
         let context = authenticator.context().ok_or(Malformed::MessageSequence)?;
-        self.contexts.spontaneous(context)?;
-        stateless::validate_on(
+        self.contexts.check_new(context)?;
+        let validated = stateless::validate_on(
             &self.values,
             self.role.peer(),
             Occasion::Spontaneous {
@@ -178,6 +186,8 @@ impl Connection {
             },
             &authenticator,
             &self.algorithms,
-        )
+        )?;
+        self.contexts.spontaneous(context)?;
+        Ok(validated)
     }
 }

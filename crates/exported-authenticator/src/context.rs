@@ -1,6 +1,7 @@
 //! Which certificate_request_contexts a connection has used (RFC 9261, sections 4 and 5.2).
 
 use std::collections::HashMap;
+use std::fmt;
 
 use crate::AuthenticatorHash;
 
@@ -11,7 +12,6 @@ use crate::AuthenticatorHash;
 pub const DEFAULT_CONTEXT_LIMIT: usize = 4096;
 
 /// The contexts of one connection, in both directions together.
-#[derive(Debug)]
 pub struct Contexts {
     hash: AuthenticatorHash,
     used: HashMap<Fingerprint, Use>,
@@ -67,17 +67,28 @@ impl Contexts {
 
     /// Marks the request with `context` as answered; only once per request.
     pub fn answer(&mut self, context: &[u8]) -> Result<(), ContextError> {
-        let fingerprint = self.fingerprint(context);
-        let used = self
-            .used
-            .get_mut(&fingerprint)
-            .ok_or(ContextError::Unknown)?;
-        match used {
-            Use::Requested => {
-                *used = Use::Answered;
-                Ok(())
-            }
-            Use::Answered => Err(ContextError::Replayed),
+        self.check_open(context)?;
+        self.used.insert(self.fingerprint(context), Use::Answered);
+        Ok(())
+    }
+
+    /// Whether there is a request with `context` that has not been answered.
+    pub fn check_open(&self, context: &[u8]) -> Result<(), ContextError> {
+        match self.used.get(&self.fingerprint(context)) {
+            Some(Use::Requested) => Ok(()),
+            Some(Use::Answered) => Err(ContextError::Replayed),
+            None => Err(ContextError::Unknown),
+        }
+    }
+
+    /// Whether `context` may be taken for something new.
+    pub fn check_new(&self, context: &[u8]) -> Result<(), ContextError> {
+        if self.used.contains_key(&self.fingerprint(context)) {
+            Err(ContextError::Repeated)
+        } else if self.used.len() >= self.limit {
+            Err(ContextError::Exhausted)
+        } else {
+            Ok(())
         }
     }
 
@@ -87,14 +98,8 @@ impl Contexts {
     }
 
     fn add(&mut self, context: &[u8], how: Use) -> Result<(), ContextError> {
-        let fingerprint = self.fingerprint(context);
-        if self.used.contains_key(&fingerprint) {
-            return Err(ContextError::Repeated);
-        }
-        if self.used.len() >= self.limit {
-            return Err(ContextError::Exhausted);
-        }
-        self.used.insert(fingerprint, how);
+        self.check_new(context)?;
+        self.used.insert(self.fingerprint(context), how);
         Ok(())
     }
 
@@ -105,5 +110,14 @@ impl Contexts {
             *to = *from;
         }
         fingerprint
+    }
+}
+
+impl fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contexts")
+            .field("used", &self.used.len())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,6 @@ use crate::{ContextError, ExtensionType, Unsuitable};
 
 /// The bytes of a request or an authenticator do not follow the presentation language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Malformed {
     /// A field is cut, or its length goes beyond what contains it.
     #[error("{0} is cut short")]
@@ -38,7 +37,6 @@ pub enum Malformed {
 
 /// The peer's authenticator proves nothing. It is the peer that misbehaved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum InvalidAuthenticator {
     /// The bytes do not decode.
     #[error("malformed authenticator: {0}")]
@@ -100,7 +98,6 @@ pub enum Unavailable {
 
 /// A request could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum RequestError {
     /// The context is longer than 255 bytes.
     #[error("a certificate_request_context is at most 255 bytes long")]
@@ -111,6 +108,9 @@ pub enum RequestError {
     /// The result would not decode: no signature scheme, an extension twice, an empty name.
     #[error("the request would be malformed: {0}")]
     Malformed(#[from] Malformed),
+    /// Only a client asks for the certificate of a named server.
+    #[error("a server's request cannot contain server_name")]
+    ServerName,
     /// The context is not unique on this connection.
     #[error(transparent)]
     Context(#[from] ContextError),

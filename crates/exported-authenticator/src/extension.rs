@@ -25,6 +25,19 @@ impl ExtensionType {
     /// signature_algorithms_cert (RFC 8446, section 4.2.3).
     pub const SIGNATURE_ALGORITHMS_CERT: Self = Self(50);
 
+    /// Whether a Certificate may carry it where it was offered. The extensions that guide the choice
+    /// of a certificate belong to requests and the ClientHello alone (RFC 8446, section 4.2).
+    pub(crate) fn may_accompany_certificate(self) -> bool {
+        !matches!(
+            self,
+            Self::SERVER_NAME
+                | Self::SIGNATURE_ALGORITHMS
+                | Self::CERTIFICATE_AUTHORITIES
+                | Self::OID_FILTERS
+                | Self::SIGNATURE_ALGORITHMS_CERT
+        )
+    }
+
     fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::SERVER_NAME => "server_name",

@@ -20,11 +20,15 @@ pub struct OidFilter {
 
 impl OidFilter {
     /// A filter on extended key usage: all `purposes` (object identifiers such as
-    /// `1.3.6.1.5.5.7.3.2`) must be in the certificate. `None` if one of them is no object identifier.
+    /// `1.3.6.1.5.5.7.3.2`) must be in the certificate. `None` if one of them is no object identifier,
+    /// or is anyExtendedKeyUsage, which RFC 8446 does not allow here.
     pub fn extended_key_usage(purposes: &[&str]) -> Option<Self> {
         let mut values = Vec::new();
         for purpose in purposes {
             let oid: Oid<'_> = purpose.parse().ok()?;
+            if oid == OID_X509_ANY_EXTENDED_KEY_USAGE {
+                return None;
+            }
             values.extend(tlv(0x06, oid.as_bytes())?);
         }
         Some(Self {
@@ -64,7 +68,7 @@ impl OidFilter {
     /// there. Filters on other extensions are unknown and ignored, as RFC 8446 has it. Values that
     /// do not decode are met by nothing.
     pub(crate) fn is_met_by(&self, leaf: &X509Certificate<'_>) -> bool {
-        let Ok((_, oid)) = Oid::from_der(&self.oid) else {
+        let Ok(([], oid)) = Oid::from_der(&self.oid) else {
             return true;
         };
         let known = oid == OID_X509_EXT_KEY_USAGE || oid == OID_X509_EXT_EXTENDED_KEY_USAGE;

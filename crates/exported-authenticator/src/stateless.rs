@@ -3,11 +3,15 @@
 //! [`crate::Connection`] wraps these functions and keeps that memory. Use them directly where the
 //! caller keeps it, for example to verify away from the connection's own task.
 
+use std::fmt;
+
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::hash::Context;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use subtle::ConstantTimeEq;
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, RawPublicKeyEntity};
+use x509_parser::parse_x509_certificate;
 
 use crate::authenticator::Full;
 use crate::certificate::{CertificateMessage, Entry, put_certificate};
@@ -47,11 +51,13 @@ impl Occasion<'_> {
         }
     }
 
-    fn offers_extension(&self, typ: ExtensionType) -> bool {
-        match self {
+    /// Whether a Certificate may carry an extension of type `typ`.
+    fn allows_extension(&self, typ: ExtensionType) -> bool {
+        let offered = match self {
             Self::Request(request) => request.offers(typ),
             Self::Spontaneous { offered, .. } => offered.extensions.contains(&typ),
-        }
+        };
+        offered && typ.may_accompany_certificate()
     }
 
     fn offers_scheme(&self, scheme: SignatureScheme) -> bool {
@@ -109,7 +115,7 @@ impl<'a> UnsignedAuthenticator<'a> {
         let mut bytes = Vec::new();
         let context = occasion.context().unwrap_or_default();
         put_certificate(&mut bytes, context, chain.entries(), |extension| {
-            occasion.offers_extension(extension.typ)
+            occasion.allows_extension(extension.typ)
         })
         .map_err(|_| AuthenticateError::TooLong)?;
         let transcript = transcript(values, sender, &occasion, &bytes);
@@ -167,6 +173,15 @@ impl<'a> UnsignedAuthenticator<'a> {
             .sign(&self.message)
             .map_err(|_| AuthenticateError::Signing)?;
         self.finish(&signature)
+    }
+}
+
+impl fmt::Debug for UnsignedAuthenticator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsignedAuthenticator")
+            .field("sender", &self.sender)
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
     }
 }
 
@@ -247,7 +262,7 @@ pub(crate) fn validate_on(
     }
     let entries = certificate.entries()?;
     for extension in entries.iter().flat_map(|entry| &entry.extensions) {
-        if !occasion.offers_extension(extension.typ) {
+        if !occasion.allows_extension(extension.typ) {
             return Err(InvalidAuthenticator::ExtensionNotRequested(extension.typ));
         }
     }
@@ -279,16 +294,32 @@ fn check_signature(
     if !occasion.offers_scheme(scheme) {
         return Err(InvalidAuthenticator::SchemeNotOffered(scheme));
     }
-    let leaf = EndEntityCert::try_from(&leaf.certificate)
-        .map_err(|_| InvalidAuthenticator::BadCertificate)?;
-    leaf.verify_signature(algorithm, message, full.signature)
-        .map_err(|error| {
-            if error == webpki::Error::InvalidSignatureForPublicKey {
-                InvalidAuthenticator::BadSignature
-            } else {
-                InvalidAuthenticator::SchemeKeyMismatch(scheme)
-            }
-        })
+    let verified = match EndEntityCert::try_from(&leaf.certificate) {
+        Ok(leaf) => leaf.verify_signature(algorithm, message, full.signature),
+        // Whether the certificate is acceptable is for the verifier to say, which may well know the
+        // extension. The possession of its key can be shown all the same.
+        Err(webpki::Error::UnsupportedCriticalExtension) => {
+            let spki = public_key(&leaf.certificate)?;
+            RawPublicKeyEntity::try_from(&spki)
+                .and_then(|key| key.verify_signature(algorithm, message, full.signature))
+        }
+        Err(_) => return Err(InvalidAuthenticator::BadCertificate),
+    };
+    verified.map_err(|error| {
+        if error == webpki::Error::InvalidSignatureForPublicKey {
+            InvalidAuthenticator::BadSignature
+        } else {
+            InvalidAuthenticator::SchemeKeyMismatch(scheme)
+        }
+    })
+}
+
+fn public_key<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<SubjectPublicKeyInfoDer<'a>, InvalidAuthenticator> {
+    let (_, parsed) =
+        parse_x509_certificate(certificate).map_err(|_| InvalidAuthenticator::BadCertificate)?;
+    Ok(parsed.tbs_certificate.subject_pki.raw.into())
 }
 
 /// Hash over Handshake Context, request if there is one, and Certificate; not finished yet.

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
 use crate::certificate::Entry;
+use crate::codec::Reader;
 use crate::{Extension, ExtensionType};
 
 /// The peer has proven, on this connection, that it holds the key of the first certificate.
@@ -114,7 +115,11 @@ impl Proven {
 /// The response in a CertificateStatus of type ocsp (RFC 6066, section 8).
 fn ocsp_response(body: &[u8]) -> Option<&[u8]> {
     match body {
-        [1, _, _, _, response @ ..] => Some(response),
+        [1, rest @ ..] => {
+            let mut reader = Reader::new(rest);
+            let response = reader.vec24("OCSP response").ok()?;
+            reader.is_empty().then_some(response)
+        }
         _ => None,
     }
 }

@@ -1,0 +1,80 @@
+//! The payload of AUTHENTICATOR_REQUESTS (client draft, section 4.1), the same in HTTP/2 and HTTP/3.
+//!
+//! ```text
+//! { Length (i), Request (..) } ...
+//! ```
+//!
+//! The payload of CERTIFICATE is one authenticator and needs no code here.
+
+use bytes::Bytes;
+
+use crate::{Violation, varint};
+
+/// Splits a payload into its requests, which are not decoded yet.
+pub fn read_requests(payload: &Bytes) -> Result<Vec<Bytes>, Violation> {
+    if payload.is_empty() {
+        return Err(Violation::EmptyRequests);
+    }
+    let mut requests = Vec::new();
+    let mut rest = &payload[..];
+    while !rest.is_empty() {
+        let (len, after) = varint::read(rest).ok_or(Violation::RequestLength)?;
+        let len = usize::try_from(len).map_err(|_| Violation::RequestLength)?;
+        let (request, after) = after
+            .split_at_checked(len)
+            .ok_or(Violation::RequestLength)?;
+        requests.push(payload.slice_ref(request));
+        rest = after;
+    }
+    Ok(requests)
+}
+
+/// Appends one request with its length.
+pub fn put_request(payload: &mut Vec<u8>, request: &[u8]) {
+    varint::put(payload, request.len() as u64);
+    payload.extend_from_slice(request);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(payload: &[u8]) -> Result<Vec<Bytes>, Violation> {
+        read_requests(&Bytes::copy_from_slice(payload))
+    }
+
+    #[test]
+    fn an_empty_list_is_refused() {
+        assert_eq!(read(&[]), Err(Violation::EmptyRequests));
+    }
+
+    #[test]
+    fn a_length_that_is_cut_or_too_large_is_refused() {
+        for payload in [&[0x40][..], &[2, 1], &[1, 1, 0x80, 0, 0], &[0xff; 8]] {
+            assert_eq!(read(payload), Err(Violation::RequestLength), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_may_be_longer_than_it_need_be() {
+        assert_eq!(read(&[0x40, 1, 7]), Ok(vec![Bytes::from_static(&[7])]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(requests in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..8)) {
+            let mut payload = Vec::new();
+            for request in &requests {
+                put_request(&mut payload, request);
+            }
+            prop_assert_eq!(read(&payload).unwrap(), requests);
+        }
+
+        #[test]
+        fn anything_is_read_or_refused(payload: Vec<u8>) {
+            let _verdict = read(&payload);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether the extension may be used: who has announced what (client draft, section 3), and what a
+//! frame's header alone gives away.
+
+use crate::link::Place;
+use crate::{CodePoints, FrameKind, Role, Setting, Violation};
+
+/// What the peer has announced in its SETTINGS so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// SETTINGS_HTTP_CLIENT_CERT_AUTH: a client's limit, a server's confirmation.
+    pub client_cert_auth: Option<u64>,
+    /// SETTINGS_HTTP_SERVER_CERT_AUTH.
+    pub server_cert_auth: Option<u64>,
+    /// Whether a SETTINGS frame has arrived at all.
+    pub received: bool,
+}
+
+impl PeerSettings {
+    /// Takes in one SETTINGS frame. The last of several entries counts, but none may take back what
+    /// was announced.
+    pub(crate) fn update(
+        &mut self,
+        points: &CodePoints,
+        settings: &[Setting],
+    ) -> Result<(), Violation> {
+        self.received = true;
+        for setting in settings {
+            if setting.id == u64::from(points.settings_client_cert_auth) {
+                if setting.value == 0 && self.supports_client_auth() {
+                    return Err(Violation::SettingTakenBack);
+                }
+                self.client_cert_auth = Some(setting.value);
+            } else if setting.id == u64::from(points.settings_server_cert_auth) {
+                self.server_cert_auth = Some(setting.value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Any value but 0 announces support.
+    pub fn supports_client_auth(&self) -> bool {
+        self.client_cert_auth.unwrap_or(0) > 0
+    }
+}
+
+/// Checks what can be known from the header of a frame that `receiver` gets.
+pub(crate) fn check_header(
+    receiver: Role,
+    kind: FrameKind,
+    place: Place,
+    negotiated: bool,
+) -> Result<(), Violation> {
+    match (kind, receiver) {
+        (FrameKind::AuthenticatorRequests, Role::Server) => {
+            return Err(Violation::RequestsFromClient);
+        }
+        (FrameKind::ServerCertificate, Role::Server) => {
+            return Err(Violation::ServerCertificateFromClient);
+        }
+        (FrameKind::Certificate, Role::Client) => return Err(Violation::CertificateFromServer),
+        (FrameKind::AuthenticatorRequests | FrameKind::ServerCertificate, Role::Client)
+        | (FrameKind::Certificate, Role::Server) => {}
+    }
+    if place != Place::Control {
+        return Err(Violation::WrongStream);
+    }
+    match kind {
+        FrameKind::ServerCertificate => Err(Violation::ServerCertificateNotNegotiated),
+        FrameKind::AuthenticatorRequests | FrameKind::Certificate if negotiated => Ok(()),
+        FrameKind::AuthenticatorRequests | FrameKind::Certificate => Err(Violation::NotNegotiated),
+    }
+}
