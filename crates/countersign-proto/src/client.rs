@@ -372,6 +372,7 @@ fn request_violation(error: RequestError) -> Violation {
         ) => Violation::RepeatedContext,
         RequestError::ContextTooLong
         | RequestError::ExtensionsTooLong
+        | RequestError::ServerName
         | RequestError::Malformed(_) => Violation::MalformedRequest,
     }
 }

@@ -200,6 +200,7 @@ impl ServerMachine {
                 RequestError::Context(_) => Misuse::ContextsExhausted,
                 RequestError::ContextTooLong
                 | RequestError::ExtensionsTooLong
+                | RequestError::ServerName
                 | RequestError::Malformed(_) => Misuse::BadTemplate,
             })?;
         let id = ChallengeId(self.next);

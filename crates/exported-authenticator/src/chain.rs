@@ -1,5 +1,6 @@
 //! A chain of certificates to authenticate with, and whether it suits a request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
@@ -13,7 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::{AuthenticatorRequest, Extension, ExtensionType, signing_schemes};
+use crate::{AuthenticatorRequest, Extension, ExtensionType, Offered, signing_schemes};
 
 /// Certificates, end entity first, with the extensions that may accompany them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,9 @@ pub struct Chain {
     certificates: Vec<CertificateDer<'static>>,
     extensions: Vec<Vec<Extension>>,
     issuers: Vec<Vec<u8>>,
-    /// By which schemes each certificate counts as signed; trust anchors are left out.
-    signed_with: Vec<Vec<SignatureScheme>>,
+    /// By which schemes each certificate counts as signed. A self-signed certificate is left empty:
+    /// nobody checks its signature.
+    signed_with: Vec<Option<Vec<SignatureScheme>>>,
 }
 
 /// A chain that cannot be used.
@@ -35,6 +37,9 @@ pub enum ChainError {
     /// A certificate does not decode; the first has the number 1.
     #[error("certificate {0} of the chain does not decode")]
     BadCertificate(usize),
+    /// The key usage extension of the first certificate leaves digitalSignature out.
+    #[error("the first certificate of the chain does not allow digital signatures")]
+    KeyUsage,
     /// The private key belongs to another certificate.
     #[error("the private key does not belong to the first certificate of the chain")]
     KeyMismatch,
@@ -66,12 +71,14 @@ impl Chain {
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, ChainError> {
         let mut parsed = Vec::new();
         for (index, certificate) in certificates.iter().enumerate() {
-            let (_, certificate) = parse_x509_certificate(certificate)
-                .map_err(|_| ChainError::BadCertificate(index + 1))?;
-            parsed.push(certificate);
+            match parse_x509_certificate(certificate) {
+                Ok(([], certificate)) => parsed.push(certificate),
+                Ok(_) | Err(_) => return Err(ChainError::BadCertificate(index + 1)),
+            }
         }
-        if parsed.is_empty() {
-            return Err(ChainError::Empty);
+        let leaf = parsed.first().ok_or(ChainError::Empty)?;
+        if !may_sign(leaf) {
+            return Err(ChainError::KeyUsage);
         }
         let issuers = parsed
             .iter()
@@ -79,9 +86,10 @@ impl Chain {
             .collect();
         let signed_with = parsed
             .iter()
-            .enumerate()
-            .filter(|(_, one)| one.issuer() != one.subject())
-            .map(|(index, one)| schemes_of(one, parsed.get(index + 1)))
+            .map(|one| {
+                let issuer = parsed.iter().find(|other| other.subject() == one.issuer());
+                (one.issuer() != one.subject()).then(|| schemes_of(one, issuer))
+            })
             .collect();
         let extensions = vec![Vec::new(); certificates.len()];
         Ok(Self {
@@ -136,17 +144,8 @@ impl Chain {
         request: &AuthenticatorRequest,
         schemes: &[SignatureScheme],
     ) -> Result<SignatureScheme, Unsuitable> {
-        let scheme = *request
-            .signature_algorithms()
-            .iter()
-            .find(|scheme| crate::is_tls13(**scheme) && schemes.contains(scheme))
-            .ok_or(Unsuitable::NoCommonScheme)?;
-        let offered = request.signature_algorithms_cert();
-        for (index, signed_with) in self.signed_with.iter().enumerate() {
-            if !signed_with.iter().any(|scheme| offered.contains(scheme)) {
-                return Err(Unsuitable::CertificateAlgorithm(index + 1));
-            }
-        }
+        let scheme = first_common(request.signature_algorithms(), schemes)?;
+        self.check_algorithms(request.signature_algorithms_cert())?;
         let mut authorities = request.certificate_authorities();
         if authorities.len() > 0
             && !authorities.any(|name| self.issuers.iter().any(|issuer| issuer == name))
@@ -157,6 +156,37 @@ impl Chain {
             return Err(Unsuitable::OidFilter);
         }
         Ok(scheme)
+    }
+
+    /// The scheme to authenticate with where there is no request but a ClientHello.
+    ///
+    /// How the certificates may be signed is not known of a ClientHello with
+    /// signature_algorithms_cert, so whoever chose the chain has seen to that.
+    pub(crate) fn choose_spontaneous_scheme(
+        &self,
+        offered: &Offered,
+        schemes: &[SignatureScheme],
+    ) -> Result<SignatureScheme, Unsuitable> {
+        let scheme = first_common(&offered.signature_algorithms, schemes)?;
+        if !offered
+            .extensions
+            .contains(&ExtensionType::SIGNATURE_ALGORITHMS_CERT)
+        {
+            self.check_algorithms(&offered.signature_algorithms)?;
+        }
+        Ok(scheme)
+    }
+
+    fn check_algorithms(&self, offered: &[SignatureScheme]) -> Result<(), Unsuitable> {
+        let unsuitable = self.signed_with.iter().position(|signed_with| {
+            signed_with
+                .as_ref()
+                .is_some_and(|schemes| !schemes.iter().any(|scheme| offered.contains(scheme)))
+        });
+        match unsuitable {
+            Some(index) => Err(Unsuitable::CertificateAlgorithm(index + 1)),
+            None => Ok(()),
+        }
     }
 
     fn meets_filters(&self, request: &AuthenticatorRequest) -> bool {
@@ -171,6 +201,27 @@ impl Chain {
             .oid_filters()
             .iter()
             .all(|filter| filter.is_met_by(&leaf))
+    }
+}
+
+fn first_common(
+    offered: &[SignatureScheme],
+    schemes: &[SignatureScheme],
+) -> Result<SignatureScheme, Unsuitable> {
+    offered
+        .iter()
+        .copied()
+        .find(|scheme| crate::is_tls13(*scheme) && schemes.contains(scheme))
+        .ok_or(Unsuitable::NoCommonScheme)
+}
+
+/// Whether the key may sign at all: with a key usage extension it needs the bit digitalSignature
+/// (RFC 8446, section 4.4.2.2).
+fn may_sign(leaf: &X509Certificate<'_>) -> bool {
+    match leaf.key_usage() {
+        Ok(Some(usage)) => usage.value.digital_signature(),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 
@@ -238,7 +289,7 @@ fn curve_scheme(key: &SubjectPublicKeyInfo<'_>) -> Option<SignatureScheme> {
 }
 
 /// A chain with the private key of its first certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Credential {
     chain: Chain,
     key: Arc<dyn SigningKey>,
@@ -297,5 +348,14 @@ impl Credential {
         request: &AuthenticatorRequest,
     ) -> Result<SignatureScheme, Unsuitable> {
         self.chain.choose_scheme(request, &self.schemes)
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("certificates", &self.chain.certificates.len())
+            .field("schemes", &self.schemes)
+            .finish_non_exhaustive()
     }
 }

@@ -95,8 +95,7 @@ impl Connection {
         credential: &Credential,
     ) -> Result<Vec<u8>, AuthenticateError> {
         self.contexts.check_open(request.context())?;
-        let authenticator =
-            stateless::authenticate(&self.values, self.role, request, credential)?;
+        let authenticator = stateless::authenticate(&self.values, self.role, request, credential)?;
         self.contexts.answer(request.context())?;
         Ok(authenticator)
     }

@@ -9,6 +9,9 @@ use crate::codec::{Reader, TooLong, put_vector};
 
 const FIELD: &str = "oid_filters";
 
+/// 2.5.29.37.0, without tag and length.
+const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+
 /// One filter: an extension of the certificate, and values that it must have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OidFilter {
@@ -26,7 +29,7 @@ impl OidFilter {
         let mut values = Vec::new();
         for purpose in purposes {
             let oid: Oid<'_> = purpose.parse().ok()?;
-            if oid == OID_X509_ANY_EXTENDED_KEY_USAGE {
+            if oid.as_bytes() == ANY_EXTENDED_KEY_USAGE {
                 return None;
             }
             values.extend(tlv(0x06, oid.as_bytes())?);

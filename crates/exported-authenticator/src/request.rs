@@ -156,6 +156,14 @@ impl AuthenticatorRequest {
         &self.0.oid_filters
     }
 
+    /// The host_name in server_name, by which a server may choose its certificate (RFC 6066,
+    /// section 3). `None` also where it is no such name.
+    pub fn server_name(&self) -> Option<DnsName<'_>> {
+        let mut of_type = self.0.extensions.iter();
+        let server_name = of_type.find(|one| one.typ == ExtensionType::SERVER_NAME)?;
+        read_host_name(&server_name.body)
+    }
+
     /// Whether anything narrows the choice of a certificate down, beside the algorithms.
     ///
     /// A request that is not targeted is a challenge for whatever the client wants to present.
@@ -204,6 +212,20 @@ fn read_authorities(body: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     }
     Ok(names)
 }
+
+fn read_host_name(body: &[u8]) -> Option<DnsName<'_>> {
+    let mut body = Reader::new(body);
+    let mut list = Reader::new(body.vec16("server_name").ok()?);
+    let name_type = list.u8("server_name").ok()?;
+    let name = list.vec16("server_name").ok()?;
+    if name_type != HOST_NAME || !list.is_empty() || !body.is_empty() {
+        return None;
+    }
+    DnsName::try_from(std::str::from_utf8(name).ok()?).ok()
+}
+
+/// The only type of name that server_name has (RFC 6066, section 3).
+const HOST_NAME: u8 = 0;
 
 /// The extensions of a request, to be used with any number of contexts.
 #[derive(Clone, Debug)]
@@ -314,7 +336,7 @@ impl RequestTemplate {
             put_listed(&mut extensions, ExtensionType::OID_FILTERS, &filters)?;
         }
         if let Some(name) = &self.server_name {
-            let mut entry = vec![0];
+            let mut entry = vec![HOST_NAME];
             put_vector(&mut entry, 2, |out| {
                 out.extend_from_slice(name.as_ref().as_bytes())
             })?;
