@@ -5,6 +5,8 @@
 //! with it later. Answers may be given in any order; they are sent in the order of the requests. A
 //! kept challenge that stands before a given answer is declined, so that nothing waits for ever.
 
+mod limits;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -12,7 +14,8 @@ use exported_authenticator::{
     AuthenticatorRequest, Connection, ContextError, RequestError, stateless,
 };
 
-use crate::frame::read_requests;
+use self::limits::Limits;
+use crate::frame;
 use crate::link::{Frame, Place};
 use crate::support::{PeerSettings, check_header};
 use crate::{ChallengeId, CodePoints, FrameKind, Misuse, Role, Setting, Violation};
@@ -42,7 +45,6 @@ pub enum ClientTransmit {
 pub struct ClientMachine {
     connection: Connection,
     points: CodePoints,
-    sent: bool,
     limits: Limits,
     peer: PeerSettings,
     challenges: VecDeque<Challenge>,
@@ -67,48 +69,13 @@ enum State {
     Answered(Bytes),
 }
 
-/// The limits that the server may go by: the last acknowledged one and those since.
-#[derive(Debug)]
-struct Limits {
-    announced: VecDeque<u32>,
-    initial_acked: bool,
-    unsent: bool,
-}
-
-impl Limits {
-    fn last(&self) -> u32 {
-        self.announced.back().copied().unwrap_or(0)
-    }
-
-    /// The server may still go by any limit up to the last acknowledged one.
-    fn in_force(&self) -> u32 {
-        self.announced.iter().copied().max().unwrap_or(0)
-    }
-
-    fn acked(&mut self) {
-        if !self.initial_acked {
-            self.initial_acked = true;
-        } else if self.announced.len() > 1 {
-            self.announced.pop_front();
-        }
-    }
-}
-
-/// How many changes of the limit may wait for their acknowledgement.
-const MAX_UNACKED_LIMITS: usize = 16;
-
 impl ClientMachine {
     /// A client that announces that it provides `limit` credentials at a time; 0 announces nothing.
     pub fn new(connection: Connection, points: CodePoints, limit: u32) -> Self {
         Self {
             connection,
             points,
-            sent: false,
-            limits: Limits {
-                announced: VecDeque::from([limit]),
-                initial_acked: limit == 0,
-                unsent: false,
-            },
+            limits: Limits::new(limit),
             peer: PeerSettings::default(),
             challenges: VecDeque::new(),
             first: 0,
@@ -119,7 +86,7 @@ impl ClientMachine {
 
     /// The entries for the first SETTINGS.
     pub fn local_settings(&self) -> Vec<Setting> {
-        match self.limits.last() {
+        match self.limits.first() {
             0 => Vec::new(),
             limit => vec![self.setting(limit)],
         }
@@ -134,7 +101,7 @@ impl ClientMachine {
 
     /// The first SETTINGS went out.
     pub fn settings_sent(&mut self) {
-        self.sent = true;
+        self.limits.start();
     }
 
     /// The peer acknowledged our oldest unacknowledged SETTINGS.
@@ -142,31 +109,15 @@ impl ClientMachine {
         self.limits.acked();
     }
 
-    /// Announces another limit, in a further SETTINGS frame (HTTP/2 only).
+    /// Announces another limit, in a further SETTINGS frame (HTTP/2 only), never in the first.
     ///
-    /// It holds for what the server asks from then on; what is outstanding stays valid.
+    /// It holds for what the server asks from then on; what is outstanding stays valid. Of several
+    /// that were not sent yet only the last counts.
     pub fn set_limit(&mut self, limit: u32) -> Result<(), Misuse> {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
         }
-        if limit == 0 && self.limits.last() > 0 {
-            return Err(Misuse::LimitTakenBack);
-        }
-        if self.limits.announced.len() > MAX_UNACKED_LIMITS {
-            return Err(Misuse::QueueFull);
-        }
-        if limit != self.limits.last() {
-            if self.limits.unsent || !self.sent {
-                self.limits.announced.pop_back();
-            }
-            self.limits.announced.push_back(limit);
-            if self.sent {
-                self.limits.unsent = true;
-            } else {
-                self.limits.initial_acked = limit == 0;
-            }
-        }
-        Ok(())
+        self.limits.change(limit)
     }
 
     /// Takes in the peer's SETTINGS.
@@ -189,7 +140,7 @@ impl ClientMachine {
 
     /// Whether both sides have announced support.
     pub fn is_negotiated(&self) -> bool {
-        self.sent && self.limits.in_force() > 0 && self.peer.supports_client_auth()
+        self.limits.in_force() > 0 && self.peer.supports_client_auth()
     }
 
     /// What the server has announced.
@@ -216,14 +167,22 @@ impl ClientMachine {
         if !self.is_negotiated() {
             return Err(Violation::NotNegotiated);
         }
-        let requests = read_requests(payload)?;
-        if self.challenges.len() + requests.len() > self.limits.in_force() as usize {
+        // Counted before anything is kept, so that a frame of tiny requests costs nothing.
+        let mut count = 0;
+        for request in frame::requests(payload) {
+            request?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(Violation::EmptyRequests);
+        }
+        if self.challenges.len() + count > self.limits.in_force() as usize {
             return Err(Violation::TooManyRequests);
         }
-        for bytes in requests {
+        for request in frame::requests(payload) {
             let request = self
                 .connection
-                .receive_request(&bytes)
+                .receive_request(request?)
                 .map_err(request_violation)?;
             let id = ChallengeId(self.first + self.challenges.len() as u64);
             self.events
@@ -236,12 +195,14 @@ impl ClientMachine {
         Ok(())
     }
 
-    /// What happened since the last call.
+    /// What happened, oldest first. Call it until it returns `None` after everything that was taken in.
+    ///
+    /// What waits here is bounded by the limit: a challenge cannot be answered before it is known.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
 
-    /// The request of a challenge that has not been answered.
+    /// The request of a challenge, until its answer is sent.
     pub fn request(&self, id: ChallengeId) -> Option<&AuthenticatorRequest> {
         let index = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
         self.challenges
@@ -301,14 +262,11 @@ impl ClientMachine {
 
     /// What to send next; `max_payload` is the longest payload the peer accepts, in bytes.
     pub fn poll_transmit(&mut self, max_payload: usize) -> Option<ClientTransmit> {
-        if self.dead.is_some() || !self.sent {
+        if self.dead.is_some() || !self.limits.is_started() {
             return None;
         }
-        if self.limits.unsent {
-            self.limits.unsent = false;
-            return Some(ClientTransmit::Settings(vec![
-                self.setting(self.limits.last()),
-            ]));
+        if let Some(limit) = self.limits.send() {
+            return Some(ClientTransmit::Settings(vec![self.setting(limit)]));
         }
         let id = ChallengeId(self.first);
         let challenge = self.challenges.front()?;
@@ -346,6 +304,8 @@ impl ClientMachine {
     pub fn fail(&mut self, violation: Violation) {
         self.dead.get_or_insert(violation);
         self.challenges.clear();
+        self.events
+            .retain(|event| !matches!(event, ClientEvent::Challenge(..)));
     }
 
     /// The violation that ended the machine.

@@ -15,18 +15,30 @@ pub fn read_requests(payload: &Bytes) -> Result<Vec<Bytes>, Violation> {
     if payload.is_empty() {
         return Err(Violation::EmptyRequests);
     }
-    let mut requests = Vec::new();
-    let mut rest = &payload[..];
-    while !rest.is_empty() {
-        let (len, after) = varint::read(rest).ok_or(Violation::RequestLength)?;
-        let len = usize::try_from(len).map_err(|_| Violation::RequestLength)?;
-        let (request, after) = after
-            .split_at_checked(len)
-            .ok_or(Violation::RequestLength)?;
-        requests.push(payload.slice_ref(request));
+    requests(payload)
+        .map(|request| Ok(payload.slice_ref(request?)))
+        .collect()
+}
+
+/// The requests in a payload, one after the other; nothing follows an error.
+pub(crate) fn requests(payload: &[u8]) -> impl Iterator<Item = Result<&[u8], Violation>> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((request, after)) = next_request(rest) else {
+            rest = &[];
+            return Some(Err(Violation::RequestLength));
+        };
         rest = after;
-    }
-    Ok(requests)
+        Some(Ok(request))
+    })
+}
+
+fn next_request(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, after) = varint::read(bytes)?;
+    after.split_at_checked(usize::try_from(len).ok()?)
 }
 
 /// Appends one request with its length.
