@@ -1,19 +1,23 @@
 //! The server's side of the draft: requests go out within the client's limit, answers come back in
 //! the same order.
 //!
-//! A challenge that the limit leaves no room for waits its turn. Generic challenges are kept
-//! outstanding up to a number, for clients that present what they like when they like; one that was
-//! used is replaced, one that was declined is not.
+//! A challenge that the limit leaves no room for waits its turn. What is left of the limit is used to
+//! keep a number of generic challenges outstanding, for clients that present what they like when they
+//! like. One that was used is replaced. One that was declined is not, unless the client had to decline
+//! it because a challenge behind it could not be answered otherwise.
+
+mod answer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use exported_authenticator::{
-    Authenticator, AuthenticatorRequest, Connection, ContextError, ExporterValues,
-    InvalidAuthenticator, MessageType, RequestError, RequestTemplate, Validated, stateless,
+    Authenticator, AuthenticatorRequest, Connection, MessageType, RequestError, RequestTemplate,
 };
-use rustls::crypto::{SecureRandom, WebPkiSupportedAlgorithms};
+use rustls::crypto::SecureRandom;
+
+pub use self::answer::Answer;
 
 use crate::frame::put_request;
 use crate::link::{Frame, Place};
@@ -54,8 +58,12 @@ pub struct ServerMachine {
     sent: bool,
     peer: PeerSettings,
     next: u64,
+    /// Targeted challenges that wait for room.
     queued: VecDeque<Challenge>,
+    /// A generic challenge that found no place in the last frame.
+    spare: Option<Challenge>,
     outstanding: VecDeque<Challenge>,
+    /// How many generic challenges the client has not shown that it has no use for.
     generic_wanted: usize,
     events: VecDeque<ServerEvent>,
     dead: Option<Violation>,
@@ -66,36 +74,6 @@ struct Challenge {
     id: ChallengeId,
     request: AuthenticatorRequest,
     generic: bool,
-}
-
-/// A client's answer, taken off the front of the outstanding requests but not verified.
-pub struct Answer {
-    /// The challenge that it answers.
-    pub id: ChallengeId,
-    /// Whether that was a generic challenge.
-    pub generic: bool,
-    /// The request that it answers.
-    pub request: AuthenticatorRequest,
-    payload: Bytes,
-    values: Arc<ExporterValues>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl Answer {
-    /// Verifies possession: one signature and a few hashes, about 60 µs for P-256. Needs nothing from
-    /// the machine, so it may run elsewhere. A [`Violation`] must be handed to [`ServerMachine::fail`].
-    pub fn verify(self) -> Result<Validated, Violation> {
-        let authenticator =
-            Authenticator::parse(&self.payload).map_err(|_| Violation::MalformedAuthenticator)?;
-        stateless::validate(
-            &self.values,
-            Role::Client,
-            &self.request,
-            &authenticator,
-            &self.algorithms,
-        )
-        .map_err(authenticator_violation)
-    }
 }
 
 /// The bytes of a context: enough that no peer can guess one.
@@ -119,6 +97,7 @@ impl ServerMachine {
             peer: PeerSettings::default(),
             next: 0,
             queued: VecDeque::new(),
+            spare: None,
             outstanding: VecDeque::new(),
             events: VecDeque::new(),
             dead: None,
@@ -136,7 +115,6 @@ impl ServerMachine {
     /// The first SETTINGS went out.
     pub fn settings_sent(&mut self) {
         self.sent = true;
-        self.replenish();
     }
 
     /// Takes in the peer's SETTINGS.
@@ -152,7 +130,6 @@ impl ServerMachine {
                     .events
                     .push_back(ServerEvent::PeerSettings(machine.peer));
             }
-            machine.replenish();
             Ok(())
         })
     }
@@ -174,14 +151,6 @@ impl ServerMachine {
 
     /// Asks for what `template` describes, as soon as the client's limit leaves room.
     pub fn challenge(&mut self, template: &RequestTemplate) -> Result<ChallengeId, Misuse> {
-        self.enqueue(template, false)
-    }
-
-    fn enqueue(
-        &mut self,
-        template: &RequestTemplate,
-        generic: bool,
-    ) -> Result<ChallengeId, Misuse> {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
         }
@@ -191,6 +160,13 @@ impl ServerMachine {
         if self.queued.len() >= self.policy.max_queued {
             return Err(Misuse::QueueFull);
         }
+        let challenge = self.make(template, false)?;
+        let id = challenge.id;
+        self.queued.push_back(challenge);
+        Ok(id)
+    }
+
+    fn make(&mut self, template: &RequestTemplate, generic: bool) -> Result<Challenge, Misuse> {
         let mut context = [0; CONTEXT_LEN];
         self.random.fill(&mut context).map_err(|_| Misuse::Random)?;
         let request = self
@@ -205,12 +181,11 @@ impl ServerMachine {
             })?;
         let id = ChallengeId(self.next);
         self.next += 1;
-        self.queued.push_back(Challenge {
+        Ok(Challenge {
             id,
             request,
             generic,
-        });
-        Ok(id)
+        })
     }
 
     /// Withdraws a challenge that nobody waits for any more, if it has not been sent.
@@ -218,27 +193,25 @@ impl ServerMachine {
         self.queued.retain(|challenge| challenge.id != id);
     }
 
-    /// Keeps the wanted number of generic challenges, as far as the client's limit has room for them.
-    fn replenish(&mut self) {
-        if !self.is_negotiated() {
-            return;
-        }
-        let generic = |challenges: &VecDeque<Challenge>| {
-            challenges
-                .iter()
-                .filter(|challenge| challenge.generic)
-                .count()
-        };
+    /// The next generic challenge to send, if the client is to have one more.
+    fn next_generic(&mut self) -> Option<Challenge> {
         let limit = self.limit();
         // Where the client allows more than one, the last place stays free for a targeted request.
         let room = if limit > 1 { limit - 1 } else { limit };
-        let wanted = self.generic_wanted.min(room);
-        let template = Arc::clone(&self.policy.generic);
-        for _ in generic(&self.outstanding) + generic(&self.queued)..wanted {
-            if self.enqueue(&template, true).is_err() {
-                return;
-            }
+        let outstanding = self.outstanding.iter().filter(|one| one.generic).count();
+        if outstanding >= self.generic_wanted.min(room) {
+            return None;
         }
+        if self.spare.is_some() {
+            return self.spare.take();
+        }
+        let template = Arc::clone(&self.policy.generic);
+        let made = self.make(&template, true).ok();
+        if made.is_none() {
+            // It will not go better the next time, and this is asked often.
+            self.generic_wanted = 0;
+        }
+        made
     }
 
     fn limit(&self) -> usize {
@@ -292,11 +265,10 @@ impl ServerMachine {
             .contexts()
             .answer(request.context())
             .map_err(|_| Violation::Replayed)?;
-        if generic {
-            if empty {
-                self.generic_wanted = self.generic_wanted.saturating_sub(1);
-            }
-            self.replenish();
+        // Each targeted challenge excuses at most the generic ones that stood before it, so a client
+        // that declines everything gets no endless supply.
+        if generic && empty && self.outstanding.iter().all(|one| one.generic) {
+            self.generic_wanted = self.generic_wanted.saturating_sub(1);
         }
         Ok(Answer {
             id,
@@ -335,22 +307,21 @@ impl ServerMachine {
         }
         let mut payload = Vec::new();
         while self.outstanding.len() < self.limit() {
-            let Some(challenge) = self.queued.front() else {
+            let next = self.queued.pop_front();
+            let Some(challenge) = next.or_else(|| self.next_generic()) else {
                 break;
             };
             let mut entry = Vec::new();
             put_request(&mut entry, challenge.request.as_bytes());
-            if payload.len() + entry.len() > max_payload {
-                if !payload.is_empty() {
-                    break;
-                }
-                self.events
-                    .push_back(ServerEvent::ChallengeTooLong(challenge.id));
-                self.queued.pop_front();
-                continue;
+            if entry.len() > max_payload {
+                self.drop_too_long(&challenge);
+            } else if payload.len() + entry.len() > max_payload {
+                self.put_back(challenge);
+                break;
+            } else {
+                payload.append(&mut entry);
+                self.outstanding.push_back(challenge);
             }
-            payload.append(&mut entry);
-            self.outstanding.extend(self.queued.pop_front());
         }
         if payload.is_empty() {
             return None;
@@ -361,10 +332,29 @@ impl ServerMachine {
         })
     }
 
+    fn put_back(&mut self, challenge: Challenge) {
+        if challenge.generic {
+            self.spare = Some(challenge);
+        } else {
+            self.queued.push_front(challenge);
+        }
+    }
+
+    fn drop_too_long(&mut self, challenge: &Challenge) {
+        if challenge.generic {
+            // The others are as long.
+            self.generic_wanted = 0;
+        } else {
+            self.events
+                .push_back(ServerEvent::ChallengeTooLong(challenge.id));
+        }
+    }
+
     /// Ends the machine: nothing is accepted or sent any more.
     pub fn fail(&mut self, violation: Violation) {
         self.dead.get_or_insert(violation);
         self.queued.clear();
+        self.spare = None;
         self.outstanding.clear();
     }
 
@@ -381,37 +371,5 @@ impl ServerMachine {
             return Err(violation);
         }
         step(self).inspect_err(|violation| self.fail(*violation))
-    }
-}
-
-fn authenticator_violation(error: InvalidAuthenticator) -> Violation {
-    use exported_authenticator::Malformed;
-    match error {
-        InvalidAuthenticator::Malformed(Malformed::DuplicateExtension(_))
-        | InvalidAuthenticator::ExtensionNotRequested(_) => Violation::AuthenticatorExtension,
-        InvalidAuthenticator::ContextMismatch => Violation::WrongContext,
-        InvalidAuthenticator::Context(
-            ContextError::Repeated
-            | ContextError::Replayed
-            | ContextError::Unknown
-            | ContextError::Exhausted,
-        ) => Violation::Replayed,
-        InvalidAuthenticator::SchemeNotTls13(_)
-        | InvalidAuthenticator::SchemeNotOffered(_)
-        | InvalidAuthenticator::SchemeKeyMismatch(_) => Violation::SignatureScheme,
-        InvalidAuthenticator::BadSignature => Violation::BadSignature,
-        InvalidAuthenticator::BadFinished => Violation::BadFinished,
-        InvalidAuthenticator::Malformed(
-            Malformed::Truncated(_)
-            | Malformed::Trailing(_)
-            | Malformed::Length(_)
-            | Malformed::NoRequest(_)
-            | Malformed::NoSignatureAlgorithms
-            | Malformed::DuplicateOid
-            | Malformed::MessageSequence,
-        )
-        | InvalidAuthenticator::EmptyCertificateList
-        | InvalidAuthenticator::BadCertificate
-        | InvalidAuthenticator::SpontaneousClient => Violation::MalformedAuthenticator,
     }
 }
