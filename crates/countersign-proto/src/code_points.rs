@@ -1,6 +1,7 @@
 //! The numbers that the drafts leave open (0xTBD), settable in one place.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::Role;
 
@@ -72,8 +73,12 @@ impl Default for CodePoints {
 const LAST_KNOWN_FRAME: u8 = 0x10;
 /// The highest setting that HTTP has given a meaning of its own below the experimental range.
 const LAST_KNOWN_SETTING: u16 = 0x33;
+/// WebTransport's stream signal, a frame type of HTTP/3 that has no length.
+const WT_STREAM: u8 = 0x41;
 /// The highest error code of HTTP/2.
 const LAST_KNOWN_ERROR: u32 = 0x0d;
+/// The error codes of HTTP/3 and of QPACK (RFC 9114, section 8.1; RFC 9204, section 6).
+const H3_ERRORS: [RangeInclusive<u32>; 2] = [0x100..=0x110, 0x200..=0x202];
 
 /// Why a set of code points cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +126,10 @@ impl CodePoints {
         ];
         for (name, value) in frames {
             not_taken(name, value.into(), LAST_KNOWN_FRAME.into())?;
+            if value == WT_STREAM {
+                let (value, last) = (value.into(), value.into());
+                return Err(CodePointError::Taken { name, value, last });
+            }
         }
         let settings = [
             ("settings_client_cert_auth", self.settings_client_cert_auth),
@@ -129,11 +138,15 @@ impl CodePoints {
         for (name, value) in settings {
             not_taken(name, value.into(), LAST_KNOWN_SETTING.into())?;
         }
-        not_taken(
+        let (name, value) = (
             "error_server_certificate_invalid",
             self.error_server_certificate_invalid,
-            LAST_KNOWN_ERROR,
-        )?;
+        );
+        not_taken(name, value, LAST_KNOWN_ERROR)?;
+        if let Some(taken) = H3_ERRORS.iter().find(|range| range.contains(&value)) {
+            let last = *taken.end();
+            return Err(CodePointError::Taken { name, value, last });
+        }
         for (name, value) in [
             ("frame_certificate", self.frame_certificate),
             ("frame_server_certificate", self.frame_server_certificate),
@@ -193,6 +206,8 @@ fn not_taken(name: &'static str, value: u32, last: u32) -> Result<(), CodePointE
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -235,29 +250,88 @@ mod tests {
     }
 
     #[test]
-    fn values_that_http_uses_are_refused() {
-        let points = CodePoints {
-            frame_certificate: 0x04,
-            ..CodePoints::default()
-        };
-        assert!(matches!(
-            points.check(),
-            Err(CodePointError::Taken { value: 4, .. })
-        ));
-        let points = CodePoints {
-            frame_certificate: 0x21,
-            ..CodePoints::default()
-        };
-        assert!(matches!(points.check(), Err(CodePointError::Grease { .. })));
-        let points = CodePoints {
-            frame_certificate: 0xf5,
-            ..CodePoints::default()
-        };
-        assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
-        let points = CodePoints {
-            settings_server_cert_auth: 0xff0c,
-            ..CodePoints::default()
-        };
-        assert!(matches!(points.check(), Err(CodePointError::Clash { .. })));
+    fn values_that_cannot_be_told_apart_are_refused() {
+        type Change = fn(&mut CodePoints);
+        let refused: [(Change, &str); 11] = [
+            (
+                |points| points.frame_certificate = 0x04,
+                "frame_certificate 0x4 is a value that HTTP itself uses; choose one above 0x10",
+            ),
+            (
+                |points| points.frame_server_certificate = 0x41,
+                "frame_server_certificate 0x41 is a value that HTTP itself uses; choose one above 0x41",
+            ),
+            (
+                |points| points.settings_client_cert_auth = 0x33,
+                "settings_client_cert_auth 0x33 is a value that HTTP itself uses; choose one above 0x33",
+            ),
+            (
+                |points| points.error_server_certificate_invalid = 0x01,
+                "error_server_certificate_invalid 0x1 is a value that HTTP itself uses; choose one above 0xd",
+            ),
+            (
+                |points| points.error_server_certificate_invalid = 0x105,
+                "error_server_certificate_invalid 0x105 is a value that HTTP itself uses; choose one above 0x110",
+            ),
+            (
+                |points| points.frame_certificate = 0x21,
+                "frame_certificate 0x21 is reserved by HTTP/3 for values that everybody ignores",
+            ),
+            (
+                |points| points.settings_server_cert_auth = 0x40,
+                "settings_server_cert_auth 0x40 is reserved by HTTP/3 for values that everybody ignores",
+            ),
+            (
+                |points| points.error_server_certificate_invalid = 0x5f,
+                "error_server_certificate_invalid 0x5f is reserved by HTTP/3 for values that everybody ignores",
+            ),
+            (
+                |points| points.frame_certificate = 0xf5,
+                "frame_authenticator_requests and frame_certificate are both 0xf5; they must differ",
+            ),
+            (
+                |points| points.frame_server_certificate = 0xf5,
+                "frame_authenticator_requests and frame_server_certificate are both 0xf5; they must differ",
+            ),
+            (
+                |points| points.settings_server_cert_auth = 0xff0c,
+                "settings_client_cert_auth and settings_server_cert_auth are both 0xff0c; they must differ",
+            ),
+        ];
+        for (change, sentence) in refused {
+            let mut points = CodePoints::default();
+            change(&mut points);
+            assert_eq!(points.check().unwrap_err().to_string(), sentence);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_type_names_the_frame_it_was_set_for(types: [u8; 3], other: u64, server: bool) {
+            let points = CodePoints {
+                frame_authenticator_requests: types[0],
+                frame_certificate: types[1],
+                frame_server_certificate: types[2],
+                ..CodePoints::default()
+            };
+            prop_assume!(points.check().is_ok());
+            let receiver = if server { Role::Server } else { Role::Client };
+            for kind in [
+                FrameKind::AuthenticatorRequests,
+                FrameKind::Certificate,
+                FrameKind::ServerCertificate,
+            ] {
+                let named = points.classify(points.frame_type(kind).into(), receiver);
+                if types[1] == types[2] && kind != FrameKind::AuthenticatorRequests {
+                    // One type for both directions: the sender tells.
+                    prop_assert_eq!(named.unwrap().sender(), receiver.peer());
+                } else {
+                    prop_assert_eq!(named, Some(kind));
+                }
+            }
+            if !types.iter().any(|own| u64::from(*own) == other) {
+                prop_assert_eq!(points.classify(other, receiver), None);
+            }
+        }
     }
 }
