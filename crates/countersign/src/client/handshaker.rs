@@ -1,0 +1,143 @@
+//! Opening connections: the TLS handshake, then the tap where HTTP/2 was negotiated.
+
+use std::io;
+use std::sync::Arc;
+
+use countersign_proto::client::ClientMachine;
+use exported_authenticator::{Connection, ExporterValues, ExtendedMasterSecret, Role};
+use rustls::ClientConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::session::{ClientLink, ClientSession};
+use super::{AuthConfig, ClientHandle, Origin};
+use crate::ALPN_H2;
+use crate::stream::MaybeTapped;
+
+/// Turns byte streams into [`ClientStream`]s. Cheap to clone.
+#[derive(Clone)]
+pub struct Handshaker {
+    tls: TlsConnector,
+    require_ems: bool,
+    auth: Arc<AuthConfig>,
+}
+
+impl Handshaker {
+    /// Joins a TLS configuration (with ALPN set by the caller: `h2`, `http/1.1`) and the rules for
+    /// answering.
+    pub fn new(tls: Arc<rustls::ClientConfig>, auth: Arc<AuthConfig>) -> Self {
+        let require_ems = tls.require_ems;
+        Self {
+            tls: TlsConnector::from(tls),
+            require_ems,
+            auth,
+        }
+    }
+
+    /// Does the TLS handshake with the server of `origin`, whose name its certificate must have.
+    pub async fn connect<IO>(
+        &self,
+        io: IO,
+        origin: Origin,
+    ) -> io::Result<(ClientStream<IO>, ClientHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = origin
+            .server_name()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let stream = self.tls.connect(name, io).await?;
+        let (_, connection) = stream.get_ref();
+        let h2 = connection.alpn_protocol() == Some(ALPN_H2);
+        let machine = if h2 { self.machine(connection) } else { None };
+        let tapped = machine.is_some();
+        let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, machine));
+        let handle = ClientHandle::new(Arc::clone(&session));
+        let link = Arc::new(ClientLink(session));
+        let inner = if tapped {
+            MaybeTapped::tapped(stream, link)
+        } else {
+            MaybeTapped::plain(stream, link)
+        };
+        Ok((
+            ClientStream {
+                inner,
+                handle: handle.clone(),
+            },
+            handle,
+        ))
+    }
+
+    /// The machine, or `None` where the connection cannot carry authenticators.
+    fn machine(
+        &self,
+        connection: &ClientConnection,
+    ) -> Option<(ClientMachine, Arc<ExporterValues>)> {
+        let ems = if self.require_ems {
+            ExtendedMasterSecret::Required
+        } else {
+            ExtendedMasterSecret::Unknown
+        };
+        let provider = &self.auth.provider;
+        let values = ExporterValues::from_rustls(connection, provider, ems)
+            .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
+            .ok()?;
+        let values = Arc::new(values);
+        let connection = Connection::new(
+            Arc::clone(&values),
+            Role::Client,
+            provider.signature_verification_algorithms,
+        );
+        Some((
+            ClientMachine::new(connection, self.auth.points, self.auth.limit),
+            values,
+        ))
+    }
+}
+
+impl std::fmt::Debug for Handshaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshaker")
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open connection, to be driven by any HTTP implementation.
+pub struct ClientStream<IO> {
+    inner: MaybeTapped<TlsStream<IO>, ClientLink>,
+    handle: ClientHandle,
+}
+
+impl<IO> ClientStream<IO> {
+    /// The protocol that ALPN agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.tls().alpn_protocol()
+    }
+
+    /// The connection's handle.
+    pub fn handle(&self) -> &ClientHandle {
+        &self.handle
+    }
+
+    /// The stream below TLS.
+    pub fn get_ref(&self) -> &IO {
+        self.inner.get_ref().get_ref().0
+    }
+
+    /// The TLS connection.
+    pub fn tls(&self) -> &ClientConnection {
+        self.inner.get_ref().get_ref().1
+    }
+}
+
+impl<IO> std::fmt::Debug for ClientStream<IO> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientStream")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+crate::stream::delegate_io!(ClientStream);

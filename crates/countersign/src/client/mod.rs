@@ -1,0 +1,21 @@
+//! The client's side: answer what servers ask, with the right certificate or none.
+
+mod config;
+mod connector;
+mod credential;
+mod handle;
+mod handshaker;
+mod origin;
+mod pool;
+mod resolver;
+mod session;
+
+pub use config::{AuthConfig, AuthConfigBuilder, ClientConfigError};
+pub use connector::{Connector, ConnectorStream};
+pub use credential::{ClientCredential, RemoteKey, SignError};
+pub use handle::{ClientHandle, PresentError};
+pub use handshaker::{ClientStream, Handshaker};
+pub use origin::{Origin, OriginError};
+pub use pool::{CredentialSet, PooledClient};
+pub use resolver::{CredentialResolver, NoCredentials, Resolution, StaticCredentials};
+pub use session::{Event, Observer};

@@ -1,0 +1,133 @@
+//! Accepting connections: the TLS handshake, then the tap where HTTP/2 was negotiated.
+
+use std::io;
+use std::sync::Arc;
+
+use countersign_proto::server::ServerMachine;
+use exported_authenticator::{Connection, ExporterValues, ExtendedMasterSecret, Role};
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::session::{ServerLink, ServerSession};
+use super::{AuthConfig, AuthHandle};
+use crate::ALPN_H2;
+use crate::stream::MaybeTapped;
+
+/// Turns byte streams into [`ServerStream`]s. Cheap to clone.
+#[derive(Clone)]
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    require_ems: bool,
+    auth: Arc<AuthConfig>,
+}
+
+impl Acceptor {
+    /// Joins a TLS configuration (with ALPN set by the caller: `h2`, `http/1.1`) and the rules for asking.
+    pub fn new(tls: Arc<rustls::ServerConfig>, auth: Arc<AuthConfig>) -> Self {
+        let require_ems = tls.require_ems;
+        Self {
+            tls: TlsAcceptor::from(tls),
+            require_ems,
+            auth,
+        }
+    }
+
+    /// Does the TLS handshake. Put a deadline around it; there is none inside.
+    pub async fn accept<IO>(&self, io: IO) -> io::Result<(ServerStream<IO>, AuthHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.tls.accept(io).await?;
+        let (_, connection) = stream.get_ref();
+        let h2 = connection.alpn_protocol() == Some(ALPN_H2);
+        let machine = if h2 { self.machine(connection) } else { None };
+        let tapped = machine.is_some();
+        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), machine));
+        if let Some(chain) = connection.peer_certificates() {
+            let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
+            session.grant_handshake(&chain);
+        }
+        let handle = AuthHandle::new(Arc::clone(&session), connection.server_name());
+        let link = Arc::new(ServerLink(session));
+        let inner = if tapped {
+            MaybeTapped::tapped(stream, link)
+        } else {
+            MaybeTapped::plain(stream, link)
+        };
+        Ok((
+            ServerStream {
+                inner,
+                handle: handle.clone(),
+            },
+            handle,
+        ))
+    }
+
+    /// The machine, or `None` where the connection cannot carry authenticators.
+    fn machine(&self, connection: &ServerConnection) -> Option<ServerMachine> {
+        let ems = if self.require_ems {
+            ExtendedMasterSecret::Required
+        } else {
+            ExtendedMasterSecret::Unknown
+        };
+        let provider = &self.auth.provider;
+        let values = ExporterValues::from_rustls(connection, provider, ems)
+            .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
+            .ok()?;
+        let algorithms = provider.signature_verification_algorithms;
+        Some(ServerMachine::new(
+            Connection::new(Arc::new(values), Role::Server, algorithms),
+            self.auth.points,
+            self.auth.policy.clone(),
+            provider.secure_random,
+        ))
+    }
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An accepted connection, to be served by any HTTP implementation.
+pub struct ServerStream<IO> {
+    inner: MaybeTapped<TlsStream<IO>, ServerLink>,
+    handle: AuthHandle,
+}
+
+impl<IO> ServerStream<IO> {
+    /// The protocol that ALPN agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.tls().alpn_protocol()
+    }
+
+    /// The connection's handle.
+    pub fn auth_handle(&self) -> &AuthHandle {
+        &self.handle
+    }
+
+    /// The stream below TLS.
+    pub fn get_ref(&self) -> &IO {
+        self.inner.get_ref().get_ref().0
+    }
+
+    /// The TLS connection.
+    pub fn tls(&self) -> &ServerConnection {
+        self.inner.get_ref().get_ref().1
+    }
+}
+
+impl<IO> std::fmt::Debug for ServerStream<IO> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerStream")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+crate::stream::delegate_io!(ServerStream);

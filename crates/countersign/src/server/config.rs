@@ -1,0 +1,288 @@
+//! What a server asks for, and how.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_proto::server::ServerPolicy;
+use countersign_proto::{CodePointError, CodePoints, Rejection};
+use exported_authenticator::{
+    MessageType, OidFilter, Proven, RequestTemplate, Verified, tls13_schemes_of,
+};
+use rustls::SignatureScheme;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+
+/// A condition on a chain beyond what its verifier checks.
+type Constraint = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync>;
+
+/// One kind of certificate, under the name that routes and layers use for it.
+#[derive(Clone)]
+pub struct CredentialKind {
+    name: Arc<str>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    constraint: Option<Constraint>,
+    filters: Vec<OidFilter>,
+    on_connect: bool,
+    handshake: bool,
+}
+
+impl CredentialKind {
+    /// Certificates that `verifier` accepts. Its root hints become the request's
+    /// certificate_authorities.
+    pub fn new(name: impl Into<Arc<str>>, verifier: Arc<dyn ClientCertVerifier>) -> Self {
+        Self {
+            name: name.into(),
+            verifier,
+            constraint: None,
+            filters: Vec::new(),
+            on_connect: false,
+            handshake: false,
+        }
+    }
+
+    /// Asks for it as soon as both sides have announced support, not only when it is required.
+    pub fn ask_on_connect(mut self) -> Self {
+        self.on_connect = true;
+        self
+    }
+
+    /// Lets a certificate from the TLS handshake be this credential too, if it passes the same checks.
+    pub fn accept_handshake(mut self) -> Self {
+        self.handshake = true;
+        self
+    }
+
+    /// A further condition, for example on names. It is asked after the verifier has accepted.
+    pub fn constraint(
+        mut self,
+        check: impl Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync + 'static,
+    ) -> Self {
+        self.constraint = Some(Arc::new(check));
+        self
+    }
+
+    /// Tells clients by oid_filters what the certificate has to contain. It is a help to choose;
+    /// nothing is checked by it.
+    pub fn oid_filters(mut self, filters: Vec<OidFilter>) -> Self {
+        self.filters = filters;
+        self
+    }
+
+    /// The credential's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn asks_on_connect(&self) -> bool {
+        self.on_connect
+    }
+
+    /// Decides whether a proven chain is this credential.
+    pub(crate) fn evaluate(&self, proven: Proven, now: UnixTime) -> Result<Verified, Rejection> {
+        let verified = proven
+            .verify_client(&*self.verifier, now)
+            .map_err(|rejected| Rejection::from(&rejected.reason))?;
+        self.constrain(verified.chain())?;
+        Ok(verified)
+    }
+
+    /// Decides the same for a chain whose key the TLS handshake has proven.
+    pub(crate) fn evaluate_handshake(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Option<()> {
+        let (leaf, rest) = chain.split_first().filter(|_| self.handshake)?;
+        self.verifier.verify_client_cert(leaf, rest, now).ok()?;
+        self.constrain(chain).ok()
+    }
+
+    fn constrain(&self, chain: &[CertificateDer<'static>]) -> Result<(), Rejection> {
+        self.constraint
+            .as_ref()
+            .map_or(Ok(()), |check| check(chain))
+    }
+
+    fn template(&self, schemes: &Schemes) -> RequestTemplate {
+        schemes
+            .template()
+            .certificate_authorities(self.verifier.root_hint_subjects().to_vec())
+            .oid_filters(self.filters.clone())
+    }
+}
+
+impl fmt::Debug for CredentialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialKind")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The schemes that a provider verifies.
+struct Schemes {
+    signatures: Vec<SignatureScheme>,
+    certificates: Vec<SignatureScheme>,
+}
+
+impl Schemes {
+    fn template(&self) -> RequestTemplate {
+        RequestTemplate::new(self.signatures.clone()).certificate_schemes(self.certificates.clone())
+    }
+}
+
+/// One listener's rules for asking. Shared by all its connections.
+#[derive(Debug)]
+pub struct AuthConfig {
+    pub(crate) kinds: Vec<CredentialKind>,
+    pub(crate) templates: Vec<RequestTemplate>,
+    pub(crate) policy: ServerPolicy,
+    pub(crate) points: CodePoints,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) max_frame_len: usize,
+}
+
+impl AuthConfig {
+    /// Begins with no credentials and the defaults. `provider` is the one of the TLS configuration.
+    pub fn builder(provider: Arc<CryptoProvider>) -> AuthConfigBuilder {
+        AuthConfigBuilder {
+            provider,
+            kinds: Vec::new(),
+            generic_challenges: 0,
+            max_outstanding: 16,
+            answer_timeout: Duration::from_secs(10),
+            max_frame_len: 64 * 1024,
+            points: CodePoints::default(),
+            message_type: MessageType::ClientCertificateRequest,
+        }
+    }
+
+    pub(crate) fn kind(&self, name: &str) -> Option<usize> {
+        self.kinds.iter().position(|kind| &*kind.name == name)
+    }
+}
+
+/// Makes an [`AuthConfig`].
+#[derive(Debug)]
+pub struct AuthConfigBuilder {
+    provider: Arc<CryptoProvider>,
+    kinds: Vec<CredentialKind>,
+    generic_challenges: u32,
+    max_outstanding: u32,
+    answer_timeout: Duration,
+    max_frame_len: usize,
+    points: CodePoints,
+    message_type: MessageType,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Two credentials of one name.
+    #[error("the credential \"{0}\" is defined twice")]
+    DuplicateCredential(Arc<str>),
+    /// Code points that clash.
+    #[error(transparent)]
+    CodePoints(#[from] CodePointError),
+    /// A credential whose extensions make no valid request.
+    #[error("no valid request can be made for the credential \"{0}\"")]
+    BadRequest(Arc<str>),
+    /// The provider verifies no signature scheme of TLS 1.3.
+    #[error("the cryptographic provider verifies no signature scheme of TLS 1.3")]
+    NoSchemes,
+}
+
+impl AuthConfigBuilder {
+    /// Adds a credential.
+    pub fn credential(mut self, kind: CredentialKind) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
+    /// How many generic challenges to keep outstanding, for clients that present certificates when
+    /// they like. Default 0.
+    pub fn generic_challenges(mut self, number: u32) -> Self {
+        self.generic_challenges = number;
+        self
+    }
+
+    /// How many requests to keep outstanding at most, whatever the client allows. Default 16.
+    pub fn max_outstanding(mut self, number: u32) -> Self {
+        self.max_outstanding = number;
+        self
+    }
+
+    /// How long whoever requires a credential waits for the client's answer. Default 10 seconds.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
+    /// The longest CERTIFICATE payload to accept, in bytes. Default 65,536. In HTTP/2 the announced
+    /// SETTINGS_MAX_FRAME_SIZE bounds it too, by default 16,384.
+    pub fn max_frame_len(mut self, bytes: usize) -> Self {
+        self.max_frame_len = bytes;
+        self
+    }
+
+    /// Other code points than the defaults.
+    pub fn code_points(mut self, points: CodePoints) -> Self {
+        self.points = points;
+        self
+    }
+
+    /// The message type of the requests. Default ClientCertificateRequest (17), as the draft has it.
+    pub fn message_type(mut self, message_type: MessageType) -> Self {
+        self.message_type = message_type;
+        self
+    }
+
+    /// Checks everything and builds.
+    pub fn build(self) -> Result<AuthConfig, ConfigError> {
+        self.points.check()?;
+        let mut names = HashSet::new();
+        for kind in &self.kinds {
+            if !names.insert(Arc::clone(&kind.name)) {
+                return Err(ConfigError::DuplicateCredential(Arc::clone(&kind.name)));
+            }
+        }
+        let algorithms = self.provider.signature_verification_algorithms;
+        let schemes = Schemes {
+            signatures: tls13_schemes_of(&algorithms),
+            certificates: algorithms.supported_schemes(),
+        };
+        if schemes.signatures.is_empty() {
+            return Err(ConfigError::NoSchemes);
+        }
+        let templates: Vec<_> = self
+            .kinds
+            .iter()
+            .map(|kind| kind.template(&schemes))
+            .collect();
+        for (template, kind) in templates.iter().zip(&self.kinds) {
+            template
+                .build(self.message_type, &[0; 32])
+                .map_err(|_| ConfigError::BadRequest(Arc::clone(&kind.name)))?;
+        }
+        Ok(AuthConfig {
+            policy: ServerPolicy {
+                message_type: self.message_type,
+                max_outstanding: self.max_outstanding as usize,
+                max_queued: self.kinds.len() + self.generic_challenges as usize,
+                generic_challenges: self.generic_challenges as usize,
+                generic: Arc::new(schemes.template()),
+            },
+            kinds: self.kinds,
+            templates,
+            points: self.points,
+            provider: self.provider,
+            answer_timeout: self.answer_timeout,
+            max_frame_len: self.max_frame_len,
+        })
+    }
+}

@@ -1,0 +1,419 @@
+//! One connection's server: the machine, who waits for its answers, and what was proven.
+//!
+//! The transport calls it through [`Link`]; applications call it through [`super::AuthHandle`]. Both take one
+//! short lock. Signatures and chains are checked on a task of their own, never on the connection's.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use countersign_proto::link::{Closed, Link, Place, Transmit};
+use countersign_proto::server::{Answer, ServerEvent, ServerMachine};
+use countersign_proto::{
+    ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Role, Setting, Violation,
+};
+use exported_authenticator::{Proven, Validated};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::sync::{Notify, watch};
+
+use super::{AuthConfig, Denied, Identity, Source};
+
+/// What became of a question, for everybody who asked it.
+pub(super) type Outcome = Result<Identity, Denied>;
+
+pub(crate) struct ServerSession {
+    config: Arc<AuthConfig>,
+    state: Mutex<State>,
+    waker: AtomicWaker,
+    /// Set when `poll_transmit` may have something; keeps the lock out of the fast path.
+    pending: AtomicBool,
+    /// Woken when anything changed that someone may wait for.
+    changed: Notify,
+}
+
+struct State {
+    /// None where the connection cannot carry the extension.
+    machine: Option<ServerMachine>,
+    asks: HashMap<ChallengeId, Ask>,
+    /// Answers to generic challenges that are being verified.
+    verifying: usize,
+    asked_on_connect: bool,
+    identities: Vec<Identity>,
+    closing: Option<Violation>,
+    closed: Option<Closed>,
+}
+
+/// A question that the client has not answered.
+struct Ask {
+    kind: usize,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+/// What someone who requires a credential has to do next.
+pub(super) enum Step {
+    /// It is decided.
+    Done(Outcome),
+    /// Wait for the answer to this question.
+    Await(watch::Receiver<Option<Outcome>>),
+    /// Wait for a change, then ask again.
+    Changed,
+}
+
+impl ServerSession {
+    pub(crate) fn new(config: Arc<AuthConfig>, machine: Option<ServerMachine>) -> Self {
+        let state = State {
+            machine,
+            asks: HashMap::new(),
+            verifying: 0,
+            asked_on_connect: false,
+            identities: Vec::new(),
+            closing: None,
+            closed: None,
+        };
+        Self {
+            config,
+            state: Mutex::new(state),
+            waker: AtomicWaker::new(),
+            pending: AtomicBool::new(true),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Grants what a certificate from the handshake is accepted as.
+    pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
+        let now = UnixTime::now();
+        let mut state = self.lock();
+        for kind in &self.config.kinds {
+            if kind.evaluate_handshake(chain, now).is_some() {
+                let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
+                state.identities.push(identity);
+            }
+        }
+    }
+
+    pub(super) fn config(&self) -> &AuthConfig {
+        &self.config
+    }
+
+    pub(super) fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    pub(super) fn peer(&self) -> PeerSettings {
+        self.lock()
+            .machine
+            .as_ref()
+            .map(ServerMachine::peer)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        self.lock().identities.clone()
+    }
+
+    pub(super) fn closed_reason(&self) -> Option<Closed> {
+        self.lock().closed.clone()
+    }
+
+    /// One step towards the credential number `kind`.
+    pub(super) fn step(&self, kind: usize) -> Step {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(wanted) = self.config.kinds.get(kind) else {
+            return Step::Done(Err(Denied::UnknownCredential));
+        };
+        let held = |identity: &&Identity| identity.credential() == &**wanted.name();
+        if let Some(identity) = state.identities.iter().find(held) {
+            return Step::Done(Ok(identity.clone()));
+        }
+        if state.closed.is_some() || state.closing.is_some() {
+            return Step::Done(Err(Denied::Closed));
+        }
+        let Some(machine) = &mut state.machine else {
+            return Step::Done(Err(Denied::Missing));
+        };
+        if !machine.peer().received {
+            return Step::Changed;
+        }
+        if !machine.peer().supports_client_auth() {
+            return Step::Done(Err(Denied::Missing));
+        }
+        if !machine.is_negotiated() || state.verifying > 0 {
+            return Step::Changed;
+        }
+        if let Some(ask) = state.asks.values().find(|ask| ask.kind == kind) {
+            return Step::Await(ask.outcome.subscribe());
+        }
+        match self.ask(state, kind) {
+            Ok(outcome) => {
+                drop(guard);
+                self.wake();
+                Step::Await(outcome)
+            }
+            Err(misuse) => {
+                tracing::debug!(credential = %wanted.name(), %misuse, "cannot ask for a credential");
+                Step::Done(Err(Denied::Missing))
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        state: &mut State,
+        kind: usize,
+    ) -> Result<watch::Receiver<Option<Outcome>>, Misuse> {
+        let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
+        let template = self.config.templates.get(kind).ok_or(Misuse::BadTemplate)?;
+        let id = machine.challenge(template)?;
+        let (outcome, receiver) = watch::channel(None);
+        state.asks.insert(id, Ask { kind, outcome });
+        Ok(receiver)
+    }
+
+    /// Asks for what is wanted from everybody, once both sides have announced support.
+    fn ask_on_connect(&self, state: &mut State) {
+        let negotiated = state
+            .machine
+            .as_ref()
+            .is_some_and(ServerMachine::is_negotiated);
+        if !negotiated || std::mem::replace(&mut state.asked_on_connect, true) {
+            return;
+        }
+        for (index, kind) in self.config.kinds.iter().enumerate() {
+            let held = |identity: &Identity| identity.credential() == &**kind.name();
+            if kind.asks_on_connect()
+                && !state.identities.iter().any(held)
+                && let Err(misuse) = self.ask(state, index)
+            {
+                tracing::debug!(credential = %kind.name(), %misuse, "cannot ask on connect");
+            }
+        }
+    }
+
+    /// Verifies an answer, away from the connection's task.
+    fn verify(self: Arc<Self>, answer: Answer) {
+        let (id, generic) = (answer.id, answer.generic);
+        let verdict = answer.verify().map(|validated| match validated {
+            Validated::Empty => None,
+            Validated::Proven(proven) => Some(proven),
+        });
+        let now = UnixTime::now();
+        let decided = match verdict {
+            Err(violation) => {
+                self.violate(violation);
+                return;
+            }
+            Ok(proven) => proven,
+        };
+        if generic {
+            let granted = decided
+                .map(|proven| self.evaluate_all(&proven, now))
+                .unwrap_or_default();
+            let mut state = self.lock();
+            state.verifying -= 1;
+            for identity in granted {
+                state.grant(identity);
+            }
+        } else {
+            let kind = self.lock().asks.get(&id).map(|ask| ask.kind);
+            let Some(kind) = kind else { return };
+            let outcome = match decided {
+                None => Err(Denied::Declined),
+                Some(proven) => self.evaluate(kind, proven, now),
+            };
+            let mut state = self.lock();
+            if let Ok(identity) = &outcome {
+                state.grant(identity.clone());
+            }
+            if let Some(ask) = state.asks.remove(&id) {
+                ask.outcome.send_replace(Some(outcome));
+            }
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn evaluate(&self, kind: usize, proven: Proven, now: UnixTime) -> Outcome {
+        let kind = self
+            .config
+            .kinds
+            .get(kind)
+            .ok_or(Denied::UnknownCredential)?;
+        let verified = kind.evaluate(proven, now).map_err(Denied::Rejected)?;
+        Ok(Identity::new(
+            kind.name(),
+            verified.chain().to_vec(),
+            Source::Authenticator,
+        ))
+    }
+
+    /// A generic challenge may be answered with any credential; it grants all that accept it.
+    fn evaluate_all(&self, proven: &Proven, now: UnixTime) -> Vec<Identity> {
+        (0..self.config.kinds.len())
+            .filter_map(|kind| self.evaluate(kind, proven.clone(), now).ok())
+            .collect()
+    }
+
+    fn violate(&self, violation: Violation) {
+        let mut state = self.lock();
+        if let Some(machine) = &mut state.machine {
+            machine.fail(violation);
+        }
+        state.closing.get_or_insert(violation);
+        state.asks.clear();
+        drop(state);
+        self.wake();
+        self.changed.notify_waiters();
+    }
+
+    fn wake(&self) {
+        self.pending.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half done where a panic could strike, so the state is still good.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A later proof of the same credential replaces the earlier one.
+    fn grant(&mut self, identity: Identity) {
+        if self.closing.is_some() || self.closed.is_some() {
+            return;
+        }
+        self.identities
+            .retain(|held| held.credential() != identity.credential());
+        self.identities.push(identity);
+    }
+}
+
+/// What the transport gets: the session, in an `Arc` of its own so that it can hand itself to tasks.
+#[derive(Clone)]
+pub(crate) struct ServerLink(pub(crate) Arc<ServerSession>);
+
+impl Link for ServerLink {
+    fn role(&self) -> Role {
+        Role::Server
+    }
+
+    fn code_points(&self) -> CodePoints {
+        self.0.config.points
+    }
+
+    fn local_settings(&self) -> Vec<Setting> {
+        self.0
+            .lock()
+            .machine
+            .as_ref()
+            .map(ServerMachine::local_settings)
+            .unwrap_or_default()
+    }
+
+    fn max_frame_len(&self) -> usize {
+        self.0.config.max_frame_len
+    }
+
+    fn settings_sent(&self) {
+        let mut state = self.0.lock();
+        if let Some(machine) = &mut state.machine {
+            machine.settings_sent();
+        }
+        self.0.ask_on_connect(&mut state);
+        drop(state);
+        self.0.wake();
+        self.0.changed.notify_waiters();
+    }
+
+    fn settings_acked(&self) {}
+
+    fn peer_settings(&self, settings: &[Setting]) -> Result<(), Violation> {
+        let mut state = self.0.lock();
+        let Some(machine) = &mut state.machine else {
+            return Ok(());
+        };
+        machine.peer_settings(settings)?;
+        while let Some(event) = machine.poll_event() {
+            if let ServerEvent::PeerSettings(settings) = event {
+                tracing::debug!(?settings, "the client's settings");
+            }
+        }
+        self.0.ask_on_connect(&mut state);
+        drop(state);
+        self.0.wake();
+        self.0.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn frame_header(&self, kind: FrameKind, place: Place, _len: u64) -> Result<(), Violation> {
+        match &mut self.0.lock().machine {
+            Some(machine) => machine.frame_header(kind, place),
+            None => Err(Violation::NotNegotiated),
+        }
+    }
+
+    fn frame(&self, _kind: FrameKind, payload: Bytes) -> Result<(), Violation> {
+        let mut state = self.0.lock();
+        let Some(machine) = &mut state.machine else {
+            return Err(Violation::NotNegotiated);
+        };
+        let answer = machine.certificate(payload)?;
+        if answer.generic {
+            state.verifying += 1;
+        }
+        drop(state);
+        let session = Arc::clone(&self.0);
+        tokio::spawn(async move { session.verify(answer) });
+        // The answer made room for what waits behind the limit.
+        self.0.wake();
+        Ok(())
+    }
+
+    fn poll_transmit(&self, cx: &mut Context<'_>, max_payload: usize) -> Poll<Transmit> {
+        self.0.waker.register(cx.waker());
+        if !self.0.pending.swap(false, Ordering::AcqRel) {
+            return Poll::Pending;
+        }
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        if state.closed.is_some() {
+            return Poll::Pending;
+        }
+        if let Some(violation) = state.closing {
+            return Poll::Ready(Transmit::Close(violation));
+        }
+        let Some(machine) = &mut state.machine else {
+            return Poll::Pending;
+        };
+        let frame = machine.poll_transmit(max_payload);
+        while let Some(event) = machine.poll_event() {
+            if let ServerEvent::ChallengeTooLong(id) = event
+                && let Some(ask) = state.asks.remove(&id)
+            {
+                tracing::warn!("a challenge is longer than the client's largest frame");
+                ask.outcome.send_replace(Some(Err(Denied::Missing)));
+            }
+        }
+        match frame {
+            Some(frame) => {
+                self.0.pending.store(true, Ordering::Release);
+                Poll::Ready(Transmit::Frame(frame))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn closed(&self, how: Closed) {
+        let mut state = self.0.lock();
+        if state.closed.is_none() {
+            state.closed = Some(how);
+            state.asks.clear();
+            state.identities.clear();
+            drop(state);
+            self.0.changed.notify_waiters();
+        }
+    }
+}
