@@ -1,0 +1,286 @@
+//! What the tap takes out of the peer's output before the stack reads it, without I/O.
+//!
+//! [`Inbound::filter`] works in place on the bytes that were read into the stack's own buffer. Frames
+//! of the extension and acknowledgements of its SETTINGS are removed, everything else stays as it is.
+//! Between two calls at most a part of one frame header is held back.
+
+use bytes::{Bytes, BytesMut};
+use countersign_proto::link::{Link, Place};
+use countersign_proto::{CodePoints, FrameKind, Role, Setting, Violation};
+
+use crate::outbound::{Outbound, parse_settings, valid_max_frame_size};
+use crate::walk::{
+    DEFAULT_MAX_FRAME_SIZE, HEADER_LEN, Header, PREFACE_LEN, SETTING_LEN, SETTINGS_MAX_FRAME_SIZE,
+    frame_type,
+};
+
+/// What happens to the current payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payload {
+    /// It goes to the stack.
+    Stack,
+    /// It goes to the stack, and is read along: SETTINGS.
+    Settings,
+    /// It is taken out.
+    Extension(FrameKind),
+}
+
+/// The state of one connection's input.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    role: Role,
+    points: CodePoints,
+    /// Bytes of the preface or of the current payload that are still to come.
+    left: u32,
+    payload: Payload,
+    /// What has arrived of a payload that is collected.
+    collected: BytesMut,
+    /// The beginning of a header that is not complete yet.
+    held: [u8; HEADER_LEN],
+    held_len: usize,
+    /// A header block is open.
+    in_block: bool,
+    /// The peer's SETTINGS_MAX_FRAME_SIZE, in bytes.
+    peer_max_frame_size: u32,
+    /// The highest stream that the peer opened and the stack has heard of; 0 on clients.
+    last_stream: u32,
+}
+
+impl Inbound {
+    pub(crate) fn new(role: Role, points: CodePoints) -> Self {
+        Self {
+            role,
+            points,
+            left: match role {
+                Role::Client => 0,
+                Role::Server => PREFACE_LEN,
+            },
+            payload: Payload::Stack,
+            collected: BytesMut::new(),
+            held: [0; HEADER_LEN],
+            held_len: 0,
+            in_block: false,
+            peer_max_frame_size: DEFAULT_MAX_FRAME_SIZE,
+            last_stream: 0,
+        }
+    }
+
+    /// The bytes that were held back. They have to stand before the next ones that are filtered.
+    #[inline]
+    pub(crate) fn held(&self) -> &[u8] {
+        self.held.get(..self.held_len).unwrap_or_default()
+    }
+
+    /// Forgets the held bytes, because the caller passes them on as they are.
+    pub(crate) fn release(&mut self) {
+        self.held_len = 0;
+    }
+
+    /// The longest payload that the peer accepts, in bytes.
+    #[inline]
+    pub(crate) fn peer_max_frame_size(&self) -> u32 {
+        self.peer_max_frame_size
+    }
+
+    pub(crate) fn last_stream(&self) -> u32 {
+        self.last_stream
+    }
+
+    /// Filters `region`, which begins with the bytes of [`Inbound::held`]. Says how many bytes at its
+    /// beginning are now the stack's; on a violation those that came before it.
+    #[inline]
+    pub(crate) fn filter<L: Link + ?Sized>(
+        &mut self,
+        region: &mut [u8],
+        link: &L,
+        outbound: &mut Outbound,
+    ) -> (usize, Result<(), Violation>) {
+        if self.payload == Payload::Stack
+            && let Ok(len) = u32::try_from(region.len())
+            && len <= self.left
+        {
+            self.left -= len;
+            return (region.len(), Ok(()));
+        }
+        let mut kept = Kept {
+            region,
+            read: 0,
+            write: 0,
+        };
+        self.held_len = 0;
+        let result = self.walk(&mut kept, link, outbound);
+        (kept.write, result)
+    }
+
+    fn walk<L: Link + ?Sized>(
+        &mut self,
+        kept: &mut Kept<'_>,
+        link: &L,
+        outbound: &mut Outbound,
+    ) -> Result<(), Violation> {
+        while let Some(rest) = kept.rest() {
+            if self.left > 0 {
+                let taken = u32::try_from(rest.len()).unwrap_or(u32::MAX).min(self.left);
+                let piece = rest.get(..taken as usize).unwrap_or_default();
+                self.left -= taken;
+                match self.payload {
+                    Payload::Stack => kept.keep(taken as usize),
+                    Payload::Settings => {
+                        self.collected.extend_from_slice(piece);
+                        kept.keep(taken as usize);
+                    }
+                    Payload::Extension(_) => {
+                        self.collected.extend_from_slice(piece);
+                        kept.remove(taken as usize);
+                    }
+                }
+            } else if let Some(head) = rest.first_chunk::<HEADER_LEN>() {
+                let header = Header::parse(head);
+                if self.begin(header, link, outbound)? {
+                    kept.keep(HEADER_LEN);
+                } else {
+                    kept.remove(HEADER_LEN);
+                }
+            } else {
+                self.held_len = rest.len();
+                for (slot, byte) in self.held.iter_mut().zip(rest) {
+                    *slot = *byte;
+                }
+                kept.remove(rest.len());
+            }
+            if self.left == 0 && self.payload != Payload::Stack {
+                self.finish(link)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A header is complete. Whether the stack gets it.
+    #[inline]
+    fn begin<L: Link + ?Sized>(
+        &mut self,
+        header: Header,
+        link: &L,
+        outbound: &mut Outbound,
+    ) -> Result<bool, Violation> {
+        self.left = header.len;
+        match header.frame_type {
+            frame_type::DATA => Ok(true),
+            frame_type::HEADERS | frame_type::PUSH_PROMISE | frame_type::CONTINUATION => {
+                self.in_block = header.leaves_block_open(self.in_block);
+                if self.role == Role::Server && header.frame_type == frame_type::HEADERS {
+                    self.last_stream = self.last_stream.max(header.stream);
+                }
+                Ok(true)
+            }
+            frame_type::SETTINGS => Ok(self.begin_settings(header, link, outbound)),
+            other => match self.points.classify(other.into(), self.role) {
+                None => Ok(true),
+                Some(kind) => {
+                    self.begin_extension(kind, header, link, outbound.max_frame_size())?;
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    /// Malformed SETTINGS, and any inside a header block, are the stack's to refuse.
+    fn begin_settings<L: Link + ?Sized>(
+        &mut self,
+        header: Header,
+        link: &L,
+        outbound: &mut Outbound,
+    ) -> bool {
+        if self.in_block {
+            return true;
+        }
+        if header.is_settings_ack() {
+            let sender = outbound.acks().acknowledged();
+            if sender.carried_ours() {
+                link.settings_acked();
+            }
+            return sender.known_to_stack();
+        }
+        let whole_entries = (header.len as usize).is_multiple_of(SETTING_LEN);
+        if header.is_settings() && whole_entries && header.len <= outbound.max_frame_size() {
+            self.payload = Payload::Settings;
+        }
+        true
+    }
+
+    #[cold]
+    fn begin_extension<L: Link + ?Sized>(
+        &mut self,
+        kind: FrameKind,
+        header: Header,
+        link: &L,
+        max_frame_size: u32,
+    ) -> Result<(), Violation> {
+        if self.in_block {
+            return Err(Violation::InsideHeaderBlock);
+        }
+        let place = match header.stream {
+            0 => Place::Control,
+            stream => Place::Stream(stream.into()),
+        };
+        link.frame_header(kind, place, header.len.into())?;
+        if header.len > max_frame_size || header.len as usize > link.max_frame_len() {
+            return Err(Violation::FrameTooLong);
+        }
+        self.payload = Payload::Extension(kind);
+        Ok(())
+    }
+
+    /// A collected payload is whole.
+    #[cold]
+    fn finish<L: Link + ?Sized>(&mut self, link: &L) -> Result<(), Violation> {
+        let payload: Bytes = std::mem::take(&mut self.collected).freeze();
+        match std::mem::replace(&mut self.payload, Payload::Stack) {
+            Payload::Stack => Ok(()),
+            Payload::Settings => {
+                let settings: Vec<Setting> = parse_settings(&payload).collect();
+                for setting in &settings {
+                    if setting.id == SETTINGS_MAX_FRAME_SIZE {
+                        self.peer_max_frame_size =
+                            valid_max_frame_size(*setting).unwrap_or(self.peer_max_frame_size);
+                    }
+                }
+                link.peer_settings(&settings)
+            }
+            Payload::Extension(kind) => link.frame(kind, payload),
+        }
+    }
+}
+
+/// A region that is read through and compacted on the way.
+struct Kept<'a> {
+    region: &'a mut [u8],
+    /// What lies before is done with.
+    read: usize,
+    /// What lies before is kept; never beyond `read`.
+    write: usize,
+}
+
+impl Kept<'_> {
+    /// What is still to be read, unless nothing is.
+    fn rest(&self) -> Option<&[u8]> {
+        self.region.get(self.read..).filter(|rest| !rest.is_empty())
+    }
+
+    /// Keeps the next `len` bytes. Nothing moves as long as nothing was removed.
+    fn keep(&mut self, len: usize) {
+        if self.read != self.write {
+            self.region
+                .copy_within(self.read..self.read + len, self.write);
+        }
+        self.read += len;
+        self.write += len;
+    }
+
+    fn remove(&mut self, len: usize) {
+        self.read += len;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use super::*;
+use crate::acks::Sender;
+use crate::mock::{Event, MockLink, OURS};
+
+fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        len: payload.len() as u32,
+        frame_type,
+        flags,
+        stream,
+    };
+    [&header.encode(), payload].concat()
+}
+
+/// A server's input.
+struct Setup {
+    inbound: Inbound,
+    outbound: Outbound,
+    link: MockLink,
+}
+
+impl Setup {
+    fn client() -> Self {
+        let link = MockLink::new(Role::Client);
+        Self {
+            inbound: Inbound::new(Role::Client, CodePoints::default()),
+            outbound: Outbound::new(Role::Client),
+            link,
+        }
+    }
+
+    /// Filters `input` in pieces of `chunk` bytes. What the stack gets, and how it went.
+    fn feed(&mut self, input: &[u8], chunk: usize) -> (Vec<u8>, Result<(), Violation>) {
+        let mut output = Vec::new();
+        for piece in input.chunks(chunk) {
+            let mut region = [self.inbound.held(), piece].concat();
+            let (kept, result) = self
+                .inbound
+                .filter(&mut region, &self.link, &mut self.outbound);
+            output.extend_from_slice(&region[..kept]);
+            if result.is_err() {
+                return (output, result);
+            }
+        }
+        (output, Ok(()))
+    }
+}
+
+#[test]
+fn frames_of_the_extension_are_taken_out_however_the_input_is_cut() {
+    let settings = frame(frame_type::SETTINGS, 0, 0, &[0xff, 0x0c, 0, 0, 0, 8]);
+    let data = frame(frame_type::DATA, 0, 1, &[0xf5; 40]);
+    let input = [
+        settings.clone(),
+        frame(0xf5, 0xff, 0x8000_0000, b"first"),
+        data.clone(),
+        frame(0xf5, 0, 0, b""),
+        frame(0xf6, 0, 0, b"second"),
+        data.clone(),
+    ]
+    .concat();
+    for chunk in 1..=input.len() {
+        let mut setup = Setup::client();
+        let (output, result) = setup.feed(&input, chunk);
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            output,
+            [settings.clone(), data.clone(), data.clone()].concat()
+        );
+        assert_eq!(setup.link.frames(), ["first", "", "second"]);
+        assert!(
+            setup
+                .link
+                .events()
+                .contains(&Event::PeerSettings(vec![OURS]))
+        );
+    }
+}
+
+#[test]
+fn acknowledgements_of_our_own_settings_are_taken_out_in_order() {
+    let mut setup = Setup::client();
+    let ack = frame(frame_type::SETTINGS, 1, 0, b"");
+    for sender in [
+        Sender::Extended,
+        Sender::Extension,
+        Sender::Stack,
+        Sender::Extension,
+    ] {
+        setup.outbound.acks().sent(sender);
+    }
+    let (output, _) = setup.feed(&ack.repeat(5), 7);
+    assert_eq!(
+        output,
+        ack.repeat(3),
+        "one too many is the stack's to refuse"
+    );
+    assert_eq!(setup.link.events(), vec![Event::SettingsAcked; 3]);
+}
+
+#[test]
+fn a_frame_inside_a_header_block_is_a_violation_and_what_came_before_is_kept() {
+    let block = frame(frame_type::HEADERS, 0, 1, b"abc");
+    let end = frame(frame_type::CONTINUATION, 4, 1, b"def");
+    let ours = frame(0xf5, 0, 0, b"x");
+
+    let (output, result) = Setup::client().feed(&[&block[..], &ours].concat(), 64);
+    assert_eq!(
+        (output, result),
+        (block.clone(), Err(Violation::InsideHeaderBlock))
+    );
+
+    let (output, result) = Setup::client().feed(&[&block[..], &end, &ours].concat(), 64);
+    assert_eq!((output, result), ([block, end].concat(), Ok(())));
+}
+
+#[test]
+fn a_length_is_refused_at_the_header() {
+    for (len, limit, expected) in [
+        (16_384, 1 << 20, Ok(())),
+        (16_385, 1 << 20, Err(Violation::FrameTooLong)),
+        (101, 100, Err(Violation::FrameTooLong)),
+        (100, 100, Ok(())),
+    ] {
+        let mut setup = Setup::client();
+        setup.link.max_frame_len = limit;
+        let (_, result) = setup.feed(&Header::connection(0xf5, len).encode(), 9);
+        assert_eq!(result, expected, "{len} bytes, {limit} accepted");
+        assert_eq!(setup.inbound.collected.capacity(), 0, "nothing is reserved");
+    }
+}
+
+#[test]
+fn the_links_refusal_comes_first() {
+    let mut setup = Setup::client();
+    setup.link.refusal = Some(Violation::NotNegotiated);
+    let (_, result) = setup.feed(&Header::connection(0xf5, 1 << 23).encode(), 9);
+    assert_eq!(result, Err(Violation::NotNegotiated));
+    let (_, result) = Setup::client().feed(&frame(0xf5, 0, 3, b""), 9);
+    assert_eq!(result, Err(Violation::WrongStream));
+}
+
+#[test]
+fn malformed_settings_are_left_to_the_stack() {
+    for malformed in [
+        frame(frame_type::SETTINGS, 0, 0, b"12345"),
+        frame(frame_type::SETTINGS, 0, 1, b"123456"),
+        frame(frame_type::SETTINGS, 1, 0, b"123456"),
+    ] {
+        let mut setup = Setup::client();
+        setup.outbound.acks().sent(Sender::Extension);
+        let (output, result) = setup.feed(&malformed, 4);
+        assert_eq!((output, result), (malformed, Ok(())));
+        assert_eq!(setup.link.events(), []);
+    }
+}
+
+#[test]
+fn the_peers_max_frame_size_is_kept_if_it_is_valid() {
+    let mut setup = Setup::client();
+    for (announced, expected) in [
+        (1_000_000_u32, 1_000_000),
+        (100, 1_000_000),
+        (16_384, 16_384),
+    ] {
+        let entry = [&[0, 5], &announced.to_be_bytes()[..]].concat();
+        setup
+            .feed(&frame(frame_type::SETTINGS, 0, 0, &entry), 64)
+            .1
+            .unwrap();
+        assert_eq!(setup.inbound.peer_max_frame_size(), expected);
+    }
+}
