@@ -33,8 +33,10 @@ impl From<&rustls::Error> for Rejection {
         reason = "rustls' reasons are open-ended"
     )]
     fn from(error: &rustls::Error) -> Self {
-        let rustls::Error::InvalidCertificate(reason) = error else {
-            return Self::Untrusted;
+        let reason = match error {
+            rustls::Error::InvalidCertificate(reason) => reason,
+            rustls::Error::InvalidCertRevocationList(_) => return Self::RevocationUnknown,
+            _ => return Self::Untrusted,
         };
         match reason {
             CertificateError::Expired
@@ -90,4 +92,92 @@ pub enum Misuse {
     /// The connection is over.
     #[error("the connection is closed")]
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::{ServerName, UnixTime};
+    use rustls::{CertRevocationListError, ExtendedKeyPurpose};
+
+    use super::*;
+
+    #[test]
+    fn every_reason_of_a_verifier_has_its_rejection() {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(1));
+        let (not_before, not_after, next_update) = (time, time, time);
+        let certificate = |reason| rustls::Error::InvalidCertificate(reason);
+        for (reason, rejection) in [
+            (CertificateError::Expired, Rejection::Expired),
+            (
+                CertificateError::ExpiredContext { time, not_after },
+                Rejection::Expired,
+            ),
+            (CertificateError::NotValidYet, Rejection::Expired),
+            (
+                CertificateError::NotValidYetContext { time, not_before },
+                Rejection::Expired,
+            ),
+            (CertificateError::Revoked, Rejection::Revoked),
+            (
+                CertificateError::UnknownRevocationStatus,
+                Rejection::RevocationUnknown,
+            ),
+            (
+                CertificateError::ExpiredRevocationList,
+                Rejection::RevocationUnknown,
+            ),
+            (
+                CertificateError::ExpiredRevocationListContext { time, next_update },
+                Rejection::RevocationUnknown,
+            ),
+            (CertificateError::InvalidPurpose, Rejection::WrongPurpose),
+            (
+                CertificateError::InvalidPurposeContext {
+                    required: ExtendedKeyPurpose::ClientAuth,
+                    presented: vec![ExtendedKeyPurpose::ServerAuth],
+                },
+                Rejection::WrongPurpose,
+            ),
+            (CertificateError::NotValidForName, Rejection::WrongName),
+            (
+                CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("localhost").unwrap(),
+                    presented: Vec::new(),
+                },
+                Rejection::WrongName,
+            ),
+            (CertificateError::UnknownIssuer, Rejection::Untrusted),
+            (CertificateError::BadEncoding, Rejection::Untrusted),
+            (CertificateError::BadSignature, Rejection::Untrusted),
+            (
+                CertificateError::UnhandledCriticalExtension,
+                Rejection::Untrusted,
+            ),
+            (
+                CertificateError::ApplicationVerificationFailure,
+                Rejection::Untrusted,
+            ),
+        ] {
+            assert_eq!(
+                Rejection::from(&certificate(reason.clone())),
+                rejection,
+                "{reason:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_revocation_list_that_cannot_be_used_tells_nothing() {
+        let error =
+            rustls::Error::InvalidCertRevocationList(CertRevocationListError::IssuerInvalidForCrl);
+        assert_eq!(Rejection::from(&error), Rejection::RevocationUnknown);
+    }
+
+    #[test]
+    fn what_is_not_understood_counts_as_untrusted() {
+        let error = rustls::Error::General("the verifier's own reason".into());
+        assert_eq!(Rejection::from(&error), Rejection::Untrusted);
+    }
 }

@@ -17,6 +17,8 @@ pub mod link;
 pub mod server;
 mod setting;
 mod support;
+#[cfg(test)]
+mod tests;
 pub mod varint;
 mod violation;
 

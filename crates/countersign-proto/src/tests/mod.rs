@@ -1,0 +1,8 @@
+//! Tests of both machines, with messages passed by hand: no I/O, no clock, seeded randomness.
+
+mod fixtures;
+mod limits;
+mod misuse;
+mod pair;
+mod polite;
+mod pool;
