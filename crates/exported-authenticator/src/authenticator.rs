@@ -29,6 +29,8 @@ impl<'a> Authenticator<'a> {
     /// Splits `bytes`, all of it, into its messages.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (first, rest) = split_handshake(bytes)?;
+        //= specs/exported-authenticators.md#section-6
+        //# An empty authenticator MUST be a Finished message alone.
         if first.typ == HandshakeType::FINISHED {
             return if rest.is_empty() {
                 Ok(Self {
@@ -44,6 +46,15 @@ impl<'a> Authenticator<'a> {
         let order = [first.typ, second.typ, third.typ];
         if order
             != [
+                //= specs/exported-authenticators.md#section-5.2
+                //# An authenticator MUST be a TLS 1.3 Certificate followed by a CertificateVerify
+                //# and a Finished.
+                //= specs/exported-authenticators.md#section-5.2
+                //# Each of the three MUST be encoded as a TLS handshake message with its type and
+                //# length.
+                //= specs/exported-authenticators.md#section-5.2
+                //# The three MUST NOT be wrapped in TLS records or encrypted with a handshake or
+                //# application-data key.
                 HandshakeType::CERTIFICATE,
                 HandshakeType::CERTIFICATE_VERIFY,
                 HandshakeType::FINISHED,
@@ -55,6 +66,9 @@ impl<'a> Authenticator<'a> {
             return Err(Malformed::Trailing("the authenticator"));
         }
         let mut verify = Reader::new(second.body);
+        //= specs/exported-authenticators.md#section-5.2.2
+        //# CertificateVerify MUST consist of a two-byte signature scheme and a signature with a
+        //# two-byte length.
         let scheme = SignatureScheme::from(verify.u16("signature scheme")?);
         let signature = verify.vec16("signature")?;
         verify.finish("signature")?;
@@ -79,6 +93,9 @@ impl<'a> Authenticator<'a> {
     /// Its certificate_request_context ("get context", RFC 9261, section 7.2). An empty authenticator
     /// does not carry one.
     pub fn context(&self) -> Option<&'a [u8]> {
+        //= specs/exported-authenticators.md#section-7.2
+        //# The interface MUST return the certificate_request_context of a request or an
+        //# authenticator.
         self.full.map(|full| full.context)
     }
 

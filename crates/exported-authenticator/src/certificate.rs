@@ -51,6 +51,9 @@ impl<'a> CertificateMessage<'a> {
 }
 
 /// Appends a Certificate message; of each certificate only the `allowed` extensions.
+//= specs/exported-authenticators.md#section-5.2.1
+//# The Certificate message MUST hold the end-entity certificate and its supporting chain in the
+//# structure of TLS 1.3.
 pub(crate) fn put_certificate<'a>(
     out: &mut Vec<u8>,
     context: &[u8],

@@ -71,12 +71,19 @@ impl Chain {
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, ChainError> {
         let mut parsed = Vec::new();
         for (index, certificate) in certificates.iter().enumerate() {
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# Certificates MUST be X.509 certificates.
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# Other kinds of certificate such as raw public keys MUST NOT be used.
             match parse_x509_certificate(certificate) {
                 Ok(([], certificate)) => parsed.push(certificate),
                 Ok(_) | Err(_) => return Err(ChainError::BadCertificate(index + 1)),
             }
         }
         let leaf = parsed.first().ok_or(ChainError::Empty)?;
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The chosen certificates MUST satisfy what the negotiated version of TLS asks of a
+        //# Certificate message.
         if !may_sign(leaf) {
             return Err(ChainError::KeyUsage);
         }
@@ -145,13 +152,20 @@ impl Chain {
         schemes: &[SignatureScheme],
     ) -> Result<SignatureScheme, Unsuitable> {
         let scheme = first_common(request.signature_algorithms(), schemes)?;
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The certificates MUST be valid for the algorithms in the peer's signature_algorithms and
+        //# signature_algorithms_cert.
         self.check_algorithms(request.signature_algorithms_cert())?;
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The choice of a certificate SHOULD take account of certificate_authorities.
         let mut authorities = request.certificate_authorities();
         if authorities.len() > 0
             && !authorities.any(|name| self.issuers.iter().any(|issuer| issuer == name))
         {
             return Err(Unsuitable::Authority);
         }
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The choice of a certificate SHOULD take account of oid_filters.
         if !request.oid_filters().is_empty() && !self.meets_filters(request) {
             return Err(Unsuitable::OidFilter);
         }
@@ -212,6 +226,8 @@ fn first_common(
         .iter()
         .copied()
         .find(|scheme| crate::is_tls13(*scheme) && schemes.contains(scheme))
+        //= specs/exported-authenticators.md#section-5.2.2
+        //# An authenticator MUST NOT be made when no signature scheme is available.
         .ok_or(Unsuitable::NoCommonScheme)
 }
 
@@ -292,6 +308,8 @@ fn curve_scheme(key: &SubjectPublicKeyInfo<'_>) -> Option<SignatureScheme> {
 #[derive(Clone)]
 pub struct Credential {
     chain: Chain,
+    //= specs/exported-authenticators.md#section-7.3
+    //# The signer MAY be a private key or an interface to one.
     key: Arc<dyn SigningKey>,
     schemes: Vec<SignatureScheme>,
 }

@@ -12,6 +12,11 @@ use crate::AuthenticatorHash;
 pub const DEFAULT_CONTEXT_LIMIT: usize = 4096;
 
 /// The contexts of one connection, in both directions together.
+//= specs/exported-authenticators.md#section-4
+//# A context used in a request of one kind MUST NOT be used in a request of the other kind on the
+//# same connection.
+//= specs/exported-authenticators.md#section-4
+//# A context MAY equal one that occurred in the TLS handshake or in a message after it.
 pub struct Contexts {
     hash: AuthenticatorHash,
     used: HashMap<Fingerprint, Use>,
@@ -57,6 +62,8 @@ impl Contexts {
 
     /// Takes `context` for a request, sent or received.
     pub fn request(&mut self, context: &[u8]) -> Result<(), ContextError> {
+        //= specs/exported-authenticators.md#section-4
+        //# A certificate_request_context MUST be different for every request of a connection.
         self.add(context, Use::Requested)
     }
 
@@ -76,6 +83,12 @@ impl Contexts {
     pub fn check_open(&self, context: &[u8]) -> Result<(), ContextError> {
         match self.used.get(&self.fingerprint(context)) {
             Some(Use::Requested) => Ok(()),
+            //= specs/exported-authenticators.md#section-5.2
+            //# An endpoint that has made or successfully validated an authenticator with some
+            //# context MUST NOT make another with the same context.
+            //= specs/exported-authenticators.md#section-7.4
+            //# The interface SHOULD fail if another authenticator with the same context was
+            //# validated before.
             Some(Use::Answered) => Err(ContextError::Replayed),
             None => Err(ContextError::Unknown),
         }

@@ -84,6 +84,8 @@ pub(crate) fn read_extensions(list: &[u8]) -> Result<Vec<Extension>, Malformed> 
     while !reader.is_empty() {
         let typ = ExtensionType(reader.u16("extension type")?);
         let body = reader.vec16("extension body")?;
+        //= specs/exported-authenticators.md#decisions
+        //# (ours) An extension that occurs twice in one list MUST be refused.
         if !seen.insert(typ) {
             return Err(Malformed::DuplicateExtension(typ));
         }

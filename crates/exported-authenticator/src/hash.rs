@@ -29,6 +29,9 @@ impl AuthenticatorHash {
             });
         }
         match suite {
+            //= specs/exported-authenticators.md#section-5.1
+            //# Authenticators MUST NOT be used with a TLS 1.2 cipher suite that does without the
+            //# TLS PRF.
             SupportedCipherSuite::Tls12(tls12) => {
                 Self::of_algorithm(tls12.common.hash_provider.algorithm(), provider)
             }
@@ -62,6 +65,9 @@ impl AuthenticatorHash {
                 hash: suite.common.hash_provider,
                 hkdf: suite.hkdf_provider,
             })
+            //= specs/exported-authenticators.md#section-5.1
+            //# Authenticators MUST NOT be used with a TLS 1.3 cipher suite that has no hash
+            //# function.
             .ok_or(Unavailable::NoHash)
     }
 

@@ -17,6 +17,8 @@ use crate::{Extension, ExtensionType, Malformed, OidFilter, RequestError};
 
 /// The two messages that carry a request; their bodies are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+//= specs/exported-authenticators.md#section-4
+//# The same two messages MUST be used when the connection is one of TLS 1.2 or DTLS 1.2.
 pub enum MessageType {
     /// CertificateRequest (13), which RFC 9261 has servers send.
     CertificateRequest,
@@ -29,13 +31,22 @@ impl MessageType {
     /// The handshake type's number.
     pub fn number(self) -> u8 {
         match self {
+            //= specs/exported-authenticators.md#section-4
+            //# A request made by a server MUST be a CertificateRequest message of TLS 1.3.
             Self::CertificateRequest => 13,
+            //= specs/exported-authenticators.md#section-4
+            //# A request made by a client MUST be a ClientCertificateRequest message, which has the
+            //# structure of a CertificateRequest.
+            //= specs/exported-authenticators.md#section-8.3
+            //# The handshake type of ClientCertificateRequest MUST be 17.
             Self::ClientCertificateRequest => 17,
         }
     }
 
     fn from_number(number: u8) -> Option<Self> {
         match number {
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) A request of either message type MUST be accepted from either side.
             13 => Some(Self::CertificateRequest),
             17 => Some(Self::ClientCertificateRequest),
             _ => None,
@@ -68,6 +79,8 @@ impl AuthenticatorRequest {
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let (message, rest) = split_handshake(bytes)?;
         if !rest.is_empty() {
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) A message with bytes after its end MUST be refused.
             return Err(Malformed::Trailing("the request"));
         }
         let message_type =
@@ -79,6 +92,8 @@ impl AuthenticatorRequest {
         if list.len() < 2 {
             return Err(Malformed::Length("extensions"));
         }
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# Extensions of a request that are not recognised MUST be ignored.
         let extensions = read_extensions(list)?;
         let find = |typ| {
             extensions
@@ -87,6 +102,8 @@ impl AuthenticatorRequest {
                 .map(|found| &*found.body)
         };
         let signature_algorithms = read_schemes(
+            //= specs/exported-authenticators.md#section-7.1
+            //# The extensions MUST include signature_algorithms.
             find(ExtensionType::SIGNATURE_ALGORITHMS).ok_or(Malformed::NoSignatureAlgorithms)?,
         )?;
         let signature_algorithms_cert = find(ExtensionType::SIGNATURE_ALGORITHMS_CERT)
@@ -101,6 +118,9 @@ impl AuthenticatorRequest {
             .transpose()?
             .unwrap_or_default();
         Ok(Self(Arc::new(Fields {
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) The transcript MUST cover the request's bytes as they were received, never a
+            //# re-encoding.
             bytes: bytes.to_vec(),
             message_type,
             context,
@@ -124,6 +144,9 @@ impl AuthenticatorRequest {
 
     /// The certificate_request_context, 0 to 255 bytes ("get context", RFC 9261, section 7.2).
     pub fn context(&self) -> &[u8] {
+        //= specs/exported-authenticators.md#section-7.2
+        //# The interface MUST return the certificate_request_context of a request or an
+        //# authenticator.
         &self.0.context
     }
 
@@ -160,6 +183,8 @@ impl AuthenticatorRequest {
     /// section 3). `None` also where it is no such name.
     pub fn server_name(&self) -> Option<DnsName<'_>> {
         let mut of_type = self.0.extensions.iter();
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The choice of a certificate SHOULD take account of server_name.
         let server_name = of_type.find(|one| one.typ == ExtensionType::SERVER_NAME)?;
         read_host_name(&server_name.body)
     }
@@ -288,16 +313,30 @@ impl RequestTemplate {
         message_type: MessageType,
         context: &[u8],
     ) -> Result<AuthenticatorRequest, RequestError> {
+        //= specs/exported-authenticators.md#section-7.1
+        //# The interface MUST take a certificate_request_context of 0 to 255 bytes and the
+        //# extensions with their contents.
         if context.len() > usize::from(u8::MAX) {
             return Err(RequestError::ContextTooLong);
         }
         let mut bytes = Vec::new();
         let mut too_long = Ok(());
+        //= specs/exported-authenticators.md#section-4
+        //# A request MUST be encoded as a TLS handshake message with its type and length.
+        //= specs/exported-authenticators.md#section-4
+        //# A request MUST NOT be wrapped in TLS records or encrypted with a handshake or
+        //# application-data key.
+        //= specs/exported-authenticators.md#section-4
+        //# A request MUST consist of a context of 0 to 255 bytes with a one-byte length and a list
+        //# of extensions of at least 2 bytes with a two-byte length.
         let written = put_handshake(&mut bytes, HandshakeType(message_type.number()), |out| {
             too_long = put_vector(out, 1, |out| out.extend_from_slice(context))
                 .and_then(|()| self.put_extensions(out));
         });
         match (too_long, written) {
+            //= specs/exported-authenticators.md#section-7.1
+            //# The interface MUST return the bytes of a CertificateRequest or a
+            //# ClientCertificateRequest.
             (Ok(()), Ok(())) => Ok(AuthenticatorRequest::parse(&bytes)?),
             (Err(TooLong), _) | (_, Err(TooLong)) => Err(RequestError::ExtensionsTooLong),
         }

@@ -6,6 +6,10 @@ use rustls::pki_types::SignatureVerificationAlgorithm;
 use rustls::sign::SigningKey;
 
 /// The schemes for CertificateVerify, strongest habits first: no PKCS#1 v1.5, no SHA-1.
+//= specs/exported-authenticators.md#section-5.2.2
+//# The scheme MUST be one that TLS 1.3 allows for signatures.
+//= specs/exported-authenticators.md#section-5.2.2
+//# An RSASSA-PKCS1-v1_5 scheme MUST NOT be used.
 pub const TLS13_SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::ED25519,
     SignatureScheme::ECDSA_NISTP256_SHA256,
@@ -55,5 +59,9 @@ pub(crate) fn verification(
         .mapping
         .iter()
         .find(|(known, _)| *known == scheme)?;
+    //= specs/exported-authenticators.md#section-5.2.2
+    //# A pair of ECDSA curve and hash that TLS 1.3 does not have MUST NOT be used.
+    //= specs/exported-authenticators.md#decisions
+    //# (ours) A signature scheme MUST bind the curve of its key.
     mapped.first().copied()
 }

@@ -47,6 +47,8 @@ impl Occasion<'_> {
     fn request_bytes(&self) -> &[u8] {
         match self {
             Self::Request(request) => request.as_bytes(),
+            //= specs/exported-authenticators.md#section-5.2.2
+            //# A request that does not exist MUST contribute nothing to the transcript.
             Self::Spontaneous { .. } => &[],
         }
     }
@@ -54,7 +56,16 @@ impl Occasion<'_> {
     /// Whether a Certificate may carry an extension of type `typ`.
     fn allows_extension(&self, typ: ExtensionType) -> bool {
         let offered = match self {
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# A Certificate that answers a request MUST contain only extensions that the request
+            //# contains.
             Self::Request(request) => request.offers(typ),
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# A Certificate that answers no request MUST contain only extensions that the
+            //# ClientHello contains.
+            //= specs/exported-authenticators.md#section-5.2
+            //# Without a request the extensions of an authenticator MUST be taken from those of the
+            //# ClientHello.
             Self::Spontaneous { offered, .. } => offered.extensions.contains(&typ),
         };
         offered && typ.may_accompany_certificate()
@@ -62,7 +73,11 @@ impl Occasion<'_> {
 
     fn offers_scheme(&self, scheme: SignatureScheme) -> bool {
         match self {
+            //= specs/exported-authenticators.md#section-5.2.2
+            //# With a request the scheme MUST be in the request's signature_algorithms.
             Self::Request(request) => request.signature_algorithms().contains(&scheme),
+            //= specs/exported-authenticators.md#section-5.2.2
+            //# Without a request the scheme MUST be in the signature_algorithms of the ClientHello.
             Self::Spontaneous { offered, .. } => offered.signature_algorithms.contains(&scheme),
         }
     }
@@ -70,6 +85,10 @@ impl Occasion<'_> {
     /// The context that the Certificate has to carry, where it is known.
     fn context(&self) -> Option<&[u8]> {
         match self {
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# The Certificate message MUST take its context from the request if there is one.
+            //= specs/exported-authenticators.md#section-4
+            //# The answering authenticator MUST repeat the request's certificate_request_context.
             Self::Request(request) => Some(request.context()),
             Self::Spontaneous { context, .. } => *context,
         }
@@ -153,12 +172,17 @@ impl<'a> UnsignedAuthenticator<'a> {
         let at = bytes.len();
         let mut inner = Ok(());
         put_handshake(&mut bytes, HandshakeType::CERTIFICATE_VERIFY, |out| {
+            //= specs/exported-authenticators.md#section-5.2.2
+            //# The algorithm field MUST name the scheme with which the signature was made.
             out.extend_from_slice(&u16::from(scheme).to_be_bytes());
             inner = put_vector(out, 2, |out| out.extend_from_slice(signature));
         })
         .and(inner)
         .map_err(|_| AuthenticateError::TooLong)?;
         transcript.update(bytes.get(at..).unwrap_or_default());
+        //= specs/exported-authenticators.md#section-5.2.4
+        //# The authenticator's bytes MUST be those of Certificate, CertificateVerify and Finished,
+        //# one after the other.
         put_finished(&mut bytes, values, sender, transcript)?;
         Ok(bytes)
     }
@@ -205,12 +229,19 @@ pub fn decline(
 ) -> Result<Vec<u8>, AuthenticateError> {
     let transcript = declined_transcript(values, sender, request);
     let mut bytes = Vec::new();
+    //= specs/exported-authenticators.md#section-6
+    //# An empty authenticator MUST be encoded as a TLS handshake message with its type and length.
+    //= specs/exported-authenticators.md#section-6
+    //# An empty authenticator MUST NOT be wrapped in TLS records or encrypted with a handshake or
+    //# application-data key.
     put_finished(&mut bytes, values, sender, transcript)?;
     Ok(bytes)
 }
 
 /// What a valid authenticator says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+//= specs/exported-authenticators.md#section-7.4
+//# A well-formed empty authenticator MUST be reported as invalid.
 pub enum Validated {
     /// The sender declines to authenticate.
     Empty,
@@ -269,8 +300,17 @@ pub(crate) fn validate_on(
     let leaf = entries
         .first()
         .ok_or(InvalidAuthenticator::EmptyCertificateList)?;
+    //= specs/exported-authenticators.md#decisions
+    //# (ours) The transcript MUST cover the request's bytes as they were received, never a
+    //# re-encoding.
     let mut transcript = transcript(values, sender, &occasion, full.certificate.whole);
     let message = signed_message(transcript.fork_finish().as_ref());
+    //= specs/exported-authenticators.md#section-5.2.4
+    //# An authenticator MUST be valid only if its CertificateVerify is right for the request, where
+    //# there is one, and its Finished has the expected value.
+    //= specs/exported-authenticators.md#section-5.2.2
+    //# An authenticator made on another connection, such as one on the far side of a
+    //# TLS-terminating proxy, MUST fail to validate.
     check_signature(&occasion, leaf, full, &message, algorithms)?;
     transcript.update(full.certificate_verify.whole);
     check_finished(values, sender, transcript, authenticator.finished())?;
@@ -323,6 +363,9 @@ fn public_key<'a>(
 }
 
 /// Hash over Handshake Context, request if there is one, and Certificate; not finished yet.
+//= specs/exported-authenticators.md#section-5.2.2
+//# The transcript hash of CertificateVerify MUST be Hash(Handshake Context || authenticator request
+//# || Certificate) with the authenticator hash.
 fn transcript(
     values: &ExporterValues,
     sender: Role,
@@ -346,6 +389,9 @@ fn declined_transcript(
     // A decoded context has at most 255 bytes.
     let len = context.len() as u8;
     let [high, low] = (u16::from(len) + 4).to_be_bytes();
+    //= specs/exported-authenticators.md#decisions
+    //# (ours) The Certificate in the transcript of an empty authenticator MUST carry the request's
+    //# context and an empty list.
     let mut certificate = vec![HandshakeType::CERTIFICATE.0, 0, high, low, len];
     certificate.extend_from_slice(context);
     certificate.extend_from_slice(&[0, 0, 0]);
@@ -353,6 +399,9 @@ fn declined_transcript(
 }
 
 fn signed_message(transcript: &[u8]) -> Vec<u8> {
+    //= specs/exported-authenticators.md#section-5.2.2
+    //# The signed content MUST be 64 bytes of 0x20, the string "Exported Authenticator" without a
+    //# terminator, one zero byte and the transcript hash, in this order.
     let mut message = vec![0x20; 64];
     message.extend_from_slice(b"Exported Authenticator\0");
     message.extend_from_slice(transcript);
@@ -366,6 +415,14 @@ fn put_finished(
     transcript: Box<dyn Context>,
 ) -> Result<(), AuthenticateError> {
     let key = &values.of_sender(sender).finished_key;
+    //= specs/exported-authenticators.md#section-5.2.3
+    //# Finished MUST be HMAC(Finished MAC Key, Hash(Handshake Context || authenticator request ||
+    //# Certificate || CertificateVerify)) with the authenticator hash.
+    //= specs/exported-authenticators.md#section-6
+    //# The Finished of an empty authenticator MUST be HMAC(Finished MAC Key, Hash(Handshake Context
+    //# || authenticator request || Certificate)), where Certificate has no entries.
+    //= specs/exported-authenticators.md#section-6
+    //# The HMAC of an empty authenticator MUST use the authenticator hash and the Finished MAC Key.
     let tag = values.hash().hmac(key, transcript.finish().as_ref());
     put_handshake(out, HandshakeType::FINISHED, |out| {
         out.extend_from_slice(tag.as_ref())
@@ -381,6 +438,12 @@ fn check_finished(
 ) -> Result<(), InvalidAuthenticator> {
     let key = &values.of_sender(sender).finished_key;
     let tag = values.hash().hmac(key, transcript.finish().as_ref());
+    //= specs/exported-authenticators.md#section-5.2.4
+    //= type=implication
+    //# Signature and MAC SHOULD be compared in constant time when an authenticator is validated.
+    //= specs/exported-authenticators.md#section-7.4
+    //= type=implication
+    //# The comparison in validation SHOULD take constant time.
     if bool::from(tag.as_ref().ct_eq(finished)) {
         Ok(())
     } else {

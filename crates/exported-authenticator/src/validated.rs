@@ -14,7 +14,21 @@ use crate::{Extension, ExtensionType};
 /// The peer has proven, on this connection, that it holds the key of the first certificate.
 ///
 /// Nothing is said of whether the chain can be trusted. Only validation makes values of this type.
+///
+/// ```compile_fail,E0451
+/// fn forge(chain: Vec<rustls::pki_types::CertificateDer<'static>>) -> exported_authenticator::Proven {
+///     exported_authenticator::Proven {
+///         context: Vec::new(),
+///         chain,
+///         extensions: Vec::new(),
+///         scheme: rustls::SignatureScheme::ED25519,
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
+//= specs/exported-authenticators.md#decisions
+//# (ours) A proof of possession and an accepted chain MUST be two types, neither of which can be
+//# made outside of the crate.
 pub struct Proven {
     context: Vec<u8>,
     chain: Vec<CertificateDer<'static>>,
@@ -42,6 +56,9 @@ impl Proven {
     }
 
     /// The certificates, end entity first. Never empty.
+    //= specs/exported-authenticators.md#section-7.4
+    //# The interface MUST return the identity, such as the chain with its extensions, when
+    //# validation succeeds.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
@@ -98,6 +115,9 @@ impl Proven {
             &[CertificateDer<'static>],
         ) -> Result<(), rustls::Error>,
     ) -> Result<Verified, ChainRejected> {
+        //= specs/exported-authenticators.md#section-7.4
+        //# The interface MUST report whether the authenticator is valid after that function has
+        //# judged its chain.
         let verdict = match self.chain.split_first() {
             Some((leaf, intermediates)) => accept(leaf, intermediates),
             None => Err(rustls::Error::NoCertificatesPresented),
@@ -134,6 +154,14 @@ impl fmt::Debug for Proven {
 }
 
 /// The peer holds the key, and a verifier has accepted the chain.
+///
+/// Only [`Proven::verify_client`] and [`Proven::verify_server`] make values of this type.
+///
+/// ```compile_fail,E0423
+/// fn accept(proven: exported_authenticator::Proven) -> exported_authenticator::Verified {
+///     exported_authenticator::Verified(proven)
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verified(Proven);
 

@@ -49,7 +49,7 @@ impl Tls {
         }
     }
 
-    fn to_server(&mut self) {
+    fn client_flight(&mut self) {
         let mut wire = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut wire).unwrap();
@@ -58,7 +58,7 @@ impl Tls {
         self.server.process_new_packets().unwrap();
     }
 
-    fn to_client(&mut self) {
+    fn server_flight(&mut self) {
         let mut wire = Vec::new();
         while self.server.wants_write() {
             self.server.write_tls(&mut wire).unwrap();
@@ -69,8 +69,8 @@ impl Tls {
 
     fn finish(mut self) -> Self {
         for _ in 0..3 {
-            self.to_server();
-            self.to_client();
+            self.client_flight();
+            self.server_flight();
         }
         assert!(!self.client.is_handshaking() && !self.server.is_handshaking());
         self
@@ -232,8 +232,8 @@ fn nothing_is_exported_before_the_handshake_is_complete() {
         export(&tls),
         (Some(too_early.clone()), Some(too_early.clone()))
     );
-    tls.to_server();
-    tls.to_client();
+    tls.client_flight();
+    tls.server_flight();
     //= specs/exported-authenticators.md#section-9
     //= type=test
     //# A server MUST verify the client's Finished of the handshake before it sends an
@@ -243,7 +243,7 @@ fn nothing_is_exported_before_the_handshake_is_complete() {
     //# A server MUST verify the client's Finished of the handshake before it processes an
     //# authenticator.
     assert_eq!(export(&tls), (None, Some(too_early)));
-    tls.to_server();
+    tls.client_flight();
     assert_eq!(export(&tls), (None, None));
 }
 
@@ -256,7 +256,7 @@ fn authenticators_leave_the_connection_alone() {
     works(&tls);
     assert!(!tls.client.wants_write() && !tls.server.wants_write());
     works(&tls);
-    tls.to_server();
+    tls.client_flight();
 }
 
 #[test]
