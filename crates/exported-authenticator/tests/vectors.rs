@@ -203,7 +203,9 @@ fn reason(error: &InvalidAuthenticator) -> &'static str {
         I::SchemeKeyMismatch(_) => "scheme_key_mismatch",
         I::BadSignature => "bad_signature",
         I::BadFinished => "bad_finished",
-        other => panic!("{other} is no reason of the vectors"),
+        I::Malformed(_) | I::Context(_) | I::SpontaneousClient => {
+            panic!("{error} is no reason of the vectors")
+        }
     }
 }
 
