@@ -1,0 +1,200 @@
+//! The files that a configuration names: certificates, keys, trust anchors, revocation lists.
+//!
+//! Each is read once, when the configuration is; what is wrong with one is reported where the
+//! configuration names it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::diagnostic::Source;
+use super::table::At;
+
+/// Reads the file that `name` names.
+fn read(source: &Source<'_>, name: &At<&str>, what: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let path = source.folder().join(name.value);
+    match std::fs::read(&path) {
+        Ok(content) => Some((path, content)),
+        Err(error) => {
+            source.mistake(
+                name.span.clone(),
+                format!("the {what} `{}` cannot be read: {error}", path.display()),
+                "paths are relative to the folder of the configuration".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn certificates(
+    source: &Source<'_>,
+    name: &At<&str>,
+    what: &str,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let (path, content) = read(source, name, what)?;
+    let parsed: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&content).collect();
+    match parsed {
+        Ok(certificates) if !certificates.is_empty() => Some(certificates),
+        outcome => {
+            source.mistake(
+                name.span.clone(),
+                match outcome {
+                    Err(error) => format!("the {what} `{}` is not PEM: {error}", path.display()),
+                    Ok(_) => format!("the {what} `{}` holds no certificate", path.display()),
+                },
+                "a PEM file with one or more blocks `-----BEGIN CERTIFICATE-----`".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+/// The trust anchors of a credential.
+pub(crate) fn trust(source: &Source<'_>, name: &At<&str>) -> Option<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in certificates(source, name, "trust store")?
+        .into_iter()
+        .enumerate()
+    {
+        if let Err(error) = roots.add(certificate) {
+            source.mistake(
+                name.span.clone(),
+                format!(
+                    "certificate {} of the trust store is no trust anchor: {error}",
+                    index + 1
+                ),
+                "a PEM file of CA certificates".to_owned(),
+            );
+            return None;
+        }
+    }
+    Some(Arc::new(roots))
+}
+
+/// One file of revocation lists: PEM, or one list in DER.
+pub(crate) fn crls(
+    source: &Source<'_>,
+    name: &At<&str>,
+) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    let (path, content) = read(source, name, "revocation list")?;
+    // A DER list is a SEQUENCE.
+    let parsed = if content.first() == Some(&0x30) {
+        Ok(vec![CertificateRevocationListDer::from(content)])
+    } else {
+        CertificateRevocationListDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>()
+    };
+    let message = match parsed {
+        Ok(lists) if lists.is_empty() => {
+            format!("the revocation list `{}` holds no list", path.display())
+        }
+        Ok(lists) => match lists.iter().find_map(|list| unusable(list)) {
+            None => return Some(lists),
+            Some(reason) => {
+                format!(
+                    "the revocation list `{}` cannot be used: {reason}",
+                    path.display()
+                )
+            }
+        },
+        Err(error) => format!(
+            "the revocation list `{}` is not PEM: {error}",
+            path.display()
+        ),
+    };
+    source.mistake(
+        name.span.clone(),
+        message,
+        "a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER"
+            .to_owned(),
+    );
+    None
+}
+
+fn unusable(list: &CertificateRevocationListDer<'_>) -> Option<String> {
+    match x509_parser::parse_x509_crl(list) {
+        Ok(([], _)) => None,
+        Ok(_) => Some("something follows the list".into()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The server's certificate and key.
+pub(crate) fn certified_key(
+    source: &Source<'_>,
+    certificate: &At<&str>,
+    key: &At<&str>,
+    provider: &CryptoProvider,
+) -> Option<Arc<CertifiedKey>> {
+    let chain = certificates(source, certificate, "certificate");
+    let key_der = private_key(source, key);
+    let (chain, key_der) = (chain?, key_der?);
+    let signer = match provider.key_provider.load_private_key(key_der) {
+        Ok(signer) => signer,
+        Err(error) => {
+            source.mistake(
+                key.span.clone(),
+                format!("the private key `{}` cannot be used: {error}", key.value),
+                "an ECDSA, Ed25519, RSA or ML-DSA key in PEM".to_owned(),
+            );
+            return None;
+        }
+    };
+    let certified = CertifiedKey::new(chain, signer);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Some(Arc::new(certified))
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            source.mistake(
+                key.span.clone(),
+                format!(
+                    "the key `{}` is not that of the certificate `{}`",
+                    key.value, certificate.value
+                ),
+                "the key that the first certificate in the file was issued for".to_owned(),
+            );
+            None
+        }
+        Err(error) => {
+            source.mistake(
+                certificate.span.clone(),
+                format!(
+                    "the certificate `{}` cannot be used: {error}",
+                    certificate.value
+                ),
+                "a PEM file with the server's certificate first, then its issuers".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn private_key(source: &Source<'_>, name: &At<&str>) -> Option<PrivateKeyDer<'static>> {
+    if name.value.starts_with("pkcs11:") {
+        source.mistake(
+            name.span.clone(),
+            "keys behind PKCS#11 are not available in this version",
+            "the path of a PEM file".to_owned(),
+        );
+        return None;
+    }
+    let (path, content) = read(source, name, "private key")?;
+    let message = match PrivateKeyDer::from_pem_slice(&content) {
+        Ok(key) => return Some(key),
+        Err(pem::Error::NoItemsFound) => {
+            format!("the file `{}` holds no private key", path.display())
+        }
+        Err(error) => format!("the private key `{}` is not PEM: {error}", path.display()),
+    };
+    source.mistake(
+        name.span.clone(),
+        message,
+        "a PEM file with a block `-----BEGIN PRIVATE KEY-----`, not encrypted".to_owned(),
+    );
+    None
+}

@@ -1,0 +1,347 @@
+//! The gateway's configuration: a TOML file, checked as a whole before anything of it is used.
+//!
+//! Every mistake is reported with its file, line and column and with what would be right. Unknown keys are mistakes:
+//! a misspelt `require` must not leave a door open.
+
+mod credentials;
+mod diagnostic;
+mod files;
+mod routes;
+mod table;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_proto::CodePoints;
+use exported_authenticator::MessageType;
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use toml::de::DeTable;
+
+use self::diagnostic::Source;
+pub use self::diagnostic::{ConfigError, Diagnostic};
+use self::table::{At, Table};
+use crate::credential::Credential;
+use crate::route::RouteTable;
+
+const TABLES: [&str; 6] = ["listen", "tls", "credentials", "pool", "routes", "protocol"];
+
+/// A checked configuration: every file that it names was read and fits.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) address: SocketAddr,
+    pub(crate) certified_key: Arc<CertifiedKey>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) pool: Pool,
+    pub(crate) routes: RouteTable,
+    pub(crate) protocol: Protocol,
+    pub(crate) provider: Arc<CryptoProvider>,
+}
+
+/// `[pool]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    /// Challenges for any credential that are kept outstanding.
+    pub(crate) generic_challenges: u32,
+    /// How long a request waits for an answer.
+    pub(crate) answer_timeout: Duration,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            generic_challenges: 0,
+            answer_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[protocol]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Protocol {
+    /// The numbers that the drafts leave open.
+    pub(crate) code_points: CodePoints,
+    /// Which handshake message a challenge is.
+    pub(crate) message_type: MessageType,
+}
+
+impl Config {
+    /// Reads and checks a configuration file and all files that it names.
+    ///
+    /// # Errors
+    ///
+    /// Everything that was found wrong, in the order of the file.
+    pub fn load(file: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let file = file.as_ref();
+        let text =
+            std::fs::read_to_string(file).map_err(|error| diagnostic::unreadable(file, &error))?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks the configuration `text` as if it stood in `file`: relative paths start in its folder, and errors name it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::load`].
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let source = Source::new(file, text);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            source.mistake(error.span().unwrap_or_default(), error.message(), None);
+        }
+        source.finish()?;
+        let config = read(&source, &document);
+        source.finish_with(config)
+    }
+
+    /// The TCP address to listen on; port 0 stands for any free one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Config> {
+    let root = Table::new(
+        source,
+        "the configuration",
+        document.get_ref(),
+        0..0,
+        &TABLES,
+    );
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let address = listen(&root);
+    let certified_key = tls(&root, &provider);
+    let (credentials, names) = match root.table("credentials") {
+        Some(At { value, span }) => {
+            credentials::read(Table::open(source, "[credentials]", value, span), &provider)
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    let pool = pool(&root);
+    let routes = routes::read(&root, &names);
+    let protocol = protocol(&root);
+    Some(Config {
+        address: address?,
+        certified_key: certified_key?,
+        credentials,
+        pool: pool?,
+        routes: routes?,
+        protocol: protocol?,
+        provider,
+    })
+}
+
+fn listen(root: &Table<'_>) -> Option<SocketAddr> {
+    let source = root.source();
+    let Some(At { value, span }) = root.table("listen") else {
+        if root.get("listen").is_none() {
+            root.missing("listen", "[listen] with `address = \"127.0.0.1:8443\"`");
+        }
+        return None;
+    };
+    let table = Table::new(
+        source,
+        "[listen]",
+        value,
+        span,
+        &["address", "http3", "admin"],
+    );
+    if let Some(At { value: true, span }) = table.boolean("http3") {
+        source.mistake(
+            span,
+            "HTTP/3 is not available in this version",
+            "leave `http3` out or set it to false".to_owned(),
+        );
+    }
+    if let Some(span) = table.key_span("admin") {
+        source.mistake(
+            span,
+            "the admin listener is not available in this version",
+            "leave `admin` out".to_owned(),
+        );
+    }
+    let At { value, span } = table.needed("address", "address = \"127.0.0.1:8443\"")?;
+    match value.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            source.mistake(
+                span,
+                format!("`{value}` is no address to listen on"),
+                "an IP address and a port: `127.0.0.1:8443`, `0.0.0.0:443`, `[::]:443`".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn tls(root: &Table<'_>, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    let source = root.source();
+    let tables = root.tables("tls");
+    let mut tables = tables.into_iter().flatten();
+    let Some(At { value, span }) = tables.next() else {
+        if root
+            .get("tls")
+            .is_none_or(|value| value.get_ref().is_array())
+        {
+            root.missing(
+                "tls",
+                "[[tls]] with `certificate = \"server.pem\"` and `key = \"server.key\"`",
+            );
+        }
+        return None;
+    };
+    if let Some(second) = tables.next() {
+        source.mistake(
+            second.span,
+            "more than one [[tls]] is not available in this version",
+            "one [[tls]], whose certificate has all the server's names".to_owned(),
+        );
+    }
+    let table = Table::new(source, "[[tls]]", value, span, &["certificate", "key"]);
+    let certificate = table.needed("certificate", "certificate = \"server.pem\"");
+    let key = table.needed("key", "key = \"server.key\"");
+    files::certified_key(source, &certificate?, &key?, provider)
+}
+
+fn pool(root: &Table<'_>) -> Option<Pool> {
+    let default = Pool::default();
+    let Some(At { value, span }) = root.table("pool") else {
+        return root.get("pool").is_none().then_some(default);
+    };
+    let source = root.source();
+    let table = Table::new(
+        source,
+        "[pool]",
+        value,
+        span,
+        &["generic_challenges", "answer_timeout"],
+    );
+    let generic_challenges = match table.get("generic_challenges") {
+        Some(_) => table
+            .integer("generic_challenges", 0..=64)
+            .map(|number| number.value),
+        None => Some(default.generic_challenges),
+    };
+    let answer_timeout = match table.get("answer_timeout") {
+        Some(_) => duration(&table, "answer_timeout"),
+        None => Some(default.answer_timeout),
+    };
+    Some(Pool {
+        generic_challenges: generic_challenges?,
+        answer_timeout: answer_timeout?,
+    })
+}
+
+/// A duration such as `500ms`, `10s` or `2m`: from 1 ms to 10 minutes.
+fn duration(table: &Table<'_>, key: &str) -> Option<Duration> {
+    let At { value, span } = table.string(key)?;
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at_checked(digits).unwrap_or((value, ""));
+    let milliseconds = number.parse::<u64>().ok().and_then(|number| match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        _ => None,
+    });
+    match milliseconds.filter(|duration| (1..=600_000).contains(duration)) {
+        Some(duration) => Some(Duration::from_millis(duration)),
+        None => {
+            table.source().mistake(
+                span,
+                format!("`{value}` is no value of `{key}`"),
+                "a number and `ms`, `s` or `m`, from `1ms` to `10m`".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+const PROTOCOL_KEYS: [&str; 7] = [
+    "settings_client_cert_auth",
+    "settings_server_cert_auth",
+    "frame_authenticator_requests",
+    "frame_certificate",
+    "frame_server_certificate",
+    "error_server_certificate_invalid",
+    "message_type",
+];
+
+fn protocol(root: &Table<'_>) -> Option<Protocol> {
+    let default = CodePoints::default();
+    let message_type = MessageType::ClientCertificateRequest;
+    let Some(At { value, span }) = root.table("protocol") else {
+        let absent = root.get("protocol").is_none();
+        return absent.then_some(Protocol {
+            code_points: default,
+            message_type,
+        });
+    };
+    let source = root.source();
+    let table = Table::new(source, "[protocol]", value, span, &PROTOCOL_KEYS);
+    let number = |key: &str, last: u32, default: u32| match table.get(key) {
+        Some(_) => table.integer(key, 1..=last).map(|number| number.value),
+        None => Some(default),
+    };
+    let setting = |key, default: u16| {
+        number(key, u16::MAX.into(), default.into()).and_then(|number| u16::try_from(number).ok())
+    };
+    let frame = |key, default: u8| {
+        number(key, u8::MAX.into(), default.into()).and_then(|number| u8::try_from(number).ok())
+    };
+    let client = setting(
+        "settings_client_cert_auth",
+        default.settings_client_cert_auth,
+    );
+    let server = setting(
+        "settings_server_cert_auth",
+        default.settings_server_cert_auth,
+    );
+    let requests = frame(
+        "frame_authenticator_requests",
+        default.frame_authenticator_requests,
+    );
+    let certificate = frame("frame_certificate", default.frame_certificate);
+    let server_certificate = frame("frame_server_certificate", default.frame_server_certificate);
+    let error = number(
+        "error_server_certificate_invalid",
+        u32::MAX,
+        default.error_server_certificate_invalid,
+    );
+    let message_type = match table.integer("message_type", 0..=255) {
+        None if table.get("message_type").is_some() => None,
+        None => Some(message_type),
+        Some(At { value: 17, .. }) => Some(MessageType::ClientCertificateRequest),
+        Some(At { value: 13, .. }) => Some(MessageType::CertificateRequest),
+        Some(At { value, span }) => {
+            source.mistake(
+                span,
+                format!("`{value}` is no value of `message_type`"),
+                "17 (ClientCertificateRequest, as the draft says) or 13 (CertificateRequest)"
+                    .to_owned(),
+            );
+            None
+        }
+    };
+    let code_points = CodePoints {
+        settings_client_cert_auth: client?,
+        settings_server_cert_auth: server?,
+        frame_authenticator_requests: requests?,
+        frame_certificate: certificate?,
+        frame_server_certificate: server_certificate?,
+        error_server_certificate_invalid: error?,
+    };
+    if let Err(error) = code_points.check() {
+        source.mistake(
+            table.span(),
+            format!("these code points cannot be used: {error}"),
+            None,
+        );
+        return None;
+    }
+    Some(Protocol {
+        code_points,
+        message_type: message_type?,
+    })
+}

@@ -1,0 +1,282 @@
+//! `[[routes]]`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::credentials::patterns;
+use super::diagnostic::{Source, suggestion};
+use super::table::{At, Table};
+use crate::forward::Forward;
+use crate::path::NormalPath;
+use crate::route::{Duplicate, Route, RouteTable, Rule};
+use crate::upstream::Target;
+
+const KEYS: [&str; 5] = ["path", "require", "allow", "upstream", "forward"];
+
+/// Reads all routes; `credentials` are the names that they may use.
+pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTable> {
+    let source = root.source();
+    let tables = root.tables("routes");
+    if root.get("routes").is_none() || tables.as_ref().is_some_and(Vec::is_empty) {
+        source.mistake(
+            0..0,
+            "there is no [[routes]]: every request would get 404",
+            "for example: [[routes]] with `path = \"/\"` and `upstream = \"http://127.0.0.1:9000\"`".to_owned(),
+        );
+        return None;
+    }
+    let read: Vec<_> = tables?
+        .into_iter()
+        .map(|At { value, span }| {
+            one(
+                &Table::new(source, "[[routes]]", value, span, &KEYS),
+                credentials,
+            )
+        })
+        .collect();
+    let read: Vec<(NormalPath, Route, Range<usize>)> = read.into_iter().collect::<Option<_>>()?;
+    let spans: Vec<Range<usize>> = read.iter().map(|(_, _, span)| span.clone()).collect();
+    match RouteTable::new(
+        read.into_iter()
+            .map(|(path, route, _)| (path, route))
+            .collect(),
+    ) {
+        Ok(table) => Some(table),
+        Err(Duplicate { first, second }) => {
+            duplicate(source, &spans, first, second);
+            None
+        }
+    }
+}
+
+fn duplicate(source: &Source<'_>, spans: &[Range<usize>], first: usize, second: usize) {
+    let span = |index: usize| spans.get(index).cloned().unwrap_or_default();
+    source.mistake(
+        span(second),
+        format!(
+            "two routes for one path; the first is on line {}",
+            source.line_of(span(first).start)
+        ),
+        "paths that differ only in case or in a `/` at their end count as the same".to_owned(),
+    );
+}
+
+fn one(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<(NormalPath, Route, Range<usize>)> {
+    // Everything is read before anything is given up, so that all mistakes are found.
+    let path = path(table);
+    let require = require(table, credentials);
+    let allow = match (table.get("allow"), &require) {
+        (None, _) => Some(None),
+        (Some(_), Some(require)) => allow(table, require, credentials).map(Some),
+        (Some(_), None) => None,
+    };
+    let forward = match table.table("forward") {
+        Some(forward) => self::forward(table.source(), forward, &require, credentials),
+        None if table.get("forward").is_some() => None,
+        None => Some(Forward::default()),
+    };
+    let upstream = upstream(table);
+    let (path, span) = path?;
+    let route = Route {
+        path: path.as_str().to_owned(),
+        require: require?,
+        allow: allow?,
+        upstream: upstream?,
+        forward: forward?,
+    };
+    Some((path, route, span))
+}
+
+fn path(table: &Table<'_>) -> Option<(NormalPath, Range<usize>)> {
+    let At { value, span } = table.needed("path", "path = \"/admin/\"")?;
+    match NormalPath::parse(value) {
+        Ok(path)
+            if path.as_str() == value && !value.contains("//") && !path.decoded().contains(';') =>
+        {
+            Some((path, span))
+        }
+        outcome => {
+            table.source().mistake(
+                span,
+                match outcome {
+                    Err(error) => format!("`{value}` is no path for a route: {error}"),
+                    Ok(_) => format!("`{value}` is no path for a route: it is not in its normal form"),
+                },
+                "an absolute path such as `/admin/`, without dot segments, `//`, `;` and needless percent-encoding".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn upstream(table: &Table<'_>) -> Option<Target> {
+    let At { value, span } = table.needed("upstream", "upstream = \"http://127.0.0.1:9000\"")?;
+    match Target::parse(value) {
+        Ok(target) => Some(target),
+        Err(error) => {
+            table.source().mistake(
+                span,
+                format!("`{value}` is no upstream: {error}"),
+                "for example: `http://127.0.0.1:9000`, or `h2c://127.0.0.1:9000` for HTTP/2"
+                    .to_owned(),
+            );
+            None
+        }
+    }
+}
+
+/// Finds a credential by its name, or notes that there is none.
+fn credential(source: &Source<'_>, name: &At<&str>, credentials: &[Arc<str>]) -> Option<Arc<str>> {
+    let found = credentials
+        .iter()
+        .find(|known| &***known == name.value)
+        .cloned();
+    if found.is_none() {
+        source.mistake(
+            name.span.clone(),
+            format!("there is no credential `{}`", name.value),
+            suggestion(
+                name.value,
+                credentials.iter().map(|known| &**known),
+                "known credentials",
+            ),
+        );
+    }
+    found
+}
+
+fn require(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<Vec<Arc<str>>> {
+    if table.get("require").is_none() {
+        return Some(Vec::new());
+    }
+    let source = table.source();
+    let mut required: Vec<Arc<str>> = Vec::new();
+    let mut sound = true;
+    for name in table.strings("require")? {
+        match credential(source, &name, credentials) {
+            Some(known) if required.contains(&known) => {
+                source.mistake(
+                    name.span,
+                    format!("`{known}` is required twice"),
+                    "once is enough".to_owned(),
+                );
+                sound = false;
+            }
+            Some(known) => required.push(known),
+            None => sound = false,
+        }
+    }
+    sound.then_some(required)
+}
+
+fn allow(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> Option<Vec<Rule>> {
+    let source = table.source();
+    let rules = table.tables("allow")?;
+    if rules.is_empty() {
+        let span = table
+            .get("allow")
+            .map_or_else(|| table.span(), toml::Spanned::span);
+        source.mistake(
+            span,
+            "`allow` is an empty list: nobody could pass",
+            "leave it out to let everybody pass who holds what the route requires".to_owned(),
+        );
+        return None;
+    }
+    let rules: Vec<Option<Rule>> = rules
+        .into_iter()
+        .map(|At { value, span }| {
+            let table = Table::new(
+                source,
+                "allow",
+                value,
+                span,
+                &["credential", "subject_alt_names"],
+            );
+            rule(&table, require, credentials)
+        })
+        .collect();
+    rules.into_iter().collect()
+}
+
+fn rule(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> Option<Rule> {
+    let source = table.source();
+    let named = table.needed("credential", "credential = \"user\"");
+    if table.get("subject_alt_names").is_none() {
+        table.missing(
+            "subject_alt_names",
+            "subject_alt_names = [\"alice@example.test\"]",
+        );
+    }
+    let subject_alt_names = patterns(table, "subject_alt_names");
+    let named = named?;
+    let credential = credential(source, &named, credentials)?;
+    if !require.contains(&credential) {
+        source.mistake(
+            named.span,
+            format!("`{credential}` is looked at by `allow` but not required by the route"),
+            format!(
+                "add it: require = [{}]",
+                quoted(require.iter().chain([&credential]))
+            ),
+        );
+        return None;
+    }
+    Some(Rule {
+        credential,
+        subject_alt_names: subject_alt_names?,
+    })
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
+    names
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn forward(
+    source: &Source<'_>,
+    At { value, span }: At<&toml::de::DeTable<'_>>,
+    require: &Option<Vec<Arc<str>>>,
+    credentials: &[Arc<str>],
+) -> Option<Forward> {
+    let table = Table::new(
+        source,
+        "forward",
+        value,
+        span,
+        &["client_cert", "xfcc", "identities"],
+    );
+    let identities = table.boolean("identities").is_some_and(|flag| flag.value);
+    let client_cert = match table.string("client_cert") {
+        Some(name) => Some(credential(source, &name, credentials)?),
+        None if table.get("client_cert").is_some() => return None,
+        None => None,
+    };
+    let xfcc = match table.boolean("xfcc") {
+        Some(At { value: true, span }) => {
+            // One element per hop: so one credential, the one that `client_cert` names or the only one.
+            let only = match require.as_deref() {
+                Some([only]) => Some(Arc::clone(only)),
+                _ => None,
+            };
+            let chosen = client_cert.clone().or(only);
+            if chosen.is_none() && require.is_some() {
+                source.mistake(
+                    span,
+                    "`xfcc` tells of one credential, and it is not clear of which",
+                    "name it with `client_cert`, or require exactly one".to_owned(),
+                );
+                return None;
+            }
+            chosen
+        }
+        _ => None,
+    };
+    Some(Forward {
+        client_cert,
+        xfcc,
+        identities,
+    })
+}

@@ -1,0 +1,156 @@
+//! What is taken out of messages on their way through.
+//!
+//! Hop-by-hop fields (RFC 9110, section 7.6.1) end here in both directions. Identity fields that a
+//! client sends are removed from every request on every route, trailers included, in every spelling
+//! that some backend takes for the same name: CGI and its descendants turn each character that is
+//! neither letter nor digit into `_`, so `Client_Cert` and `client.cert` are `Client-Cert` to them.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+};
+use http::{HeaderValue, Version};
+
+/// Names that only this gateway may speak under, in canonical spelling.
+const OURS: [&str; 9] = [
+    "client-cert",
+    "client-cert-chain",
+    "x-forwarded-client-cert",
+    "client-identities",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "forwarded",
+    // The header that turns into the variable HTTP_PROXY, which many programs take orders from.
+    "proxy",
+];
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Makes a client's request fields fit to be forwarded: hop-by-hop fields and everything in our
+/// names goes, `X-Forwarded-*` is set anew.
+///
+/// `Expect` goes too: this side answers `100 Continue` itself, when the body is wanted. `TE: trailers`
+/// is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
+pub(crate) fn prepare_request(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    authority: &HeaderValue,
+    next_hop: Version,
+) {
+    let wants_trailers = headers.get_all(TE).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|te| te.split(',').any(|coding| coding.trim() == "trailers"))
+    });
+    strip_hop_by_hop(headers);
+    strip_ours(headers);
+    headers.remove(EXPECT);
+    if wants_trailers && next_hop == Version::HTTP_2 {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Ok(client) = HeaderValue::from_str(&client.to_canonical().to_string()) {
+        headers.insert(X_FORWARDED_FOR, client);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(X_FORWARDED_HOST, authority.clone());
+}
+
+/// Makes the trailers of a request fit to be forwarded. Some backends merge them into the header
+/// fields, so nothing that frames, routes or identifies may come through.
+pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    strip_ours(trailers);
+    for name in [CONTENT_LENGTH, HOST, EXPECT, TRAILER] {
+        trailers.remove(name);
+    }
+}
+
+/// Makes a backend's response fields fit for the client.
+///
+/// A response that varies with the identity fields must not be reused by the client's own cache,
+/// which never sees them (RFC 9440, section 2.4): its `Vary` becomes `*`.
+pub(crate) fn prepare_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    let varies = headers.get_all(VARY).iter().any(|value| {
+        value.to_str().is_ok_and(|vary| {
+            vary.split(',')
+                .any(|name| is_identity(&canonical(name.trim())))
+        })
+    });
+    if varies {
+        headers.insert(VARY, HeaderValue::from_static("*"));
+    }
+}
+
+/// Makes the trailers of a response fit for the client.
+pub(crate) fn prepare_response_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // Who could have Host or the length removed could have the message read anew.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        PROXY_CONNECTION,
+        KEEP_ALIVE,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HTTP2_SETTINGS,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn strip_ours(headers: &mut HeaderMap) {
+    let spoofed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_ours(&canonical(name.as_str())))
+        .cloned()
+        .collect();
+    for name in spoofed {
+        headers.remove(name);
+    }
+}
+
+fn is_ours(canonical: &str) -> bool {
+    OURS.contains(&canonical)
+}
+
+fn is_identity(canonical: &str) -> bool {
+    OURS.iter().take(4).any(|name| *name == canonical)
+}
+
+/// The spelling under which backends that translate names would confuse them.
+fn canonical(name: &str) -> String {
+    name.chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! The one decision per request, the same for every HTTP version.
+//!
+//! Method and authority, then the path, then the route, then its credentials, then its `allow`. Whatever is not
+//! admitted here reaches no backend.
+
+use std::sync::Arc;
+
+use countersign_proto::Rejection;
+use futures_util::future::join_all;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderValue, Method, request};
+use rustls::pki_types::UnixTime;
+
+use crate::caller::Caller;
+use crate::path::NormalPath;
+use crate::problem::{Denial, Kind, Problem};
+use crate::route::{Route, RouteTable};
+
+/// What the decision needs to know about a connection.
+pub(crate) trait Connection: Sync {
+    /// The identity for `credential`: at once if it is held, otherwise the client is asked and waited for.
+    fn require(&self, credential: &str)
+    -> impl Future<Output = Result<Arc<Caller>, Denial>> + Send;
+
+    /// All identities that are held now.
+    fn held(&self) -> Vec<Arc<Caller>>;
+}
+
+/// A request that may pass.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// The route that it takes.
+    pub(crate) route: Arc<Route>,
+    /// The path to forward.
+    pub(crate) path: NormalPath,
+    /// The authority that the client named.
+    pub(crate) authority: HeaderValue,
+    /// The identities that the connection holds; where the route requires one, the one that was
+    /// decided about.
+    pub(crate) callers: Vec<Arc<Caller>>,
+}
+
+/// Decides about a request. Holds it while the client is asked for credentials.
+pub(crate) async fn decide<C: Connection>(
+    routes: &RouteTable,
+    request: &request::Parts,
+    connection: &C,
+    now: impl Fn() -> UnixTime,
+) -> Result<Admission, Problem> {
+    if request.method == Method::CONNECT || request.method == Method::TRACE {
+        return Err(Problem::new(
+            Kind::NotImplemented,
+            format!("The method {} is not passed on.", request.method),
+        ));
+    }
+    let authority = authority(request)?;
+    let path = NormalPath::parse(request.uri.path())
+        .map_err(|error| Problem::new(Kind::BadRequest, sentence(&error.to_string())))?;
+    let route = routes.find(&path).map_err(|_| {
+        Problem::new(
+            Kind::BadRequest,
+            "The path is ambiguous: with its slashes merged, its parameters dropped or in \
+             another case it would take another route.",
+        )
+    })?;
+    let Some(route) = route else {
+        return Err(Problem::new(Kind::NoRoute, "No route leads to this path."));
+    };
+
+    // All at once, so that the client is asked for all before the first answer is awaited.
+    let required = join_all(route.require.iter().map(|name| connection.require(name))).await;
+    let now = now();
+    let mut callers = Vec::with_capacity(required.len());
+    let mut denials = Vec::new();
+    for (name, outcome) in route.require.iter().zip(required) {
+        match outcome {
+            Ok(caller) if caller.has_expired(now) => {
+                denials.push((Arc::clone(name), Denial::Rejected(Rejection::Expired)));
+            }
+            Ok(caller) => callers.push(caller),
+            Err(denial) => denials.push((Arc::clone(name), denial)),
+        }
+    }
+    if !denials.is_empty() {
+        return Err(Problem::denied(&denials));
+    }
+    if let Some(rules) = &route.allow
+        && !rules.iter().any(|rule| rule.admits(&callers))
+    {
+        return Err(not_allowed(route));
+    }
+
+    // A client may show another certificate for the same credential meanwhile; the one that was decided
+    // about is the one that the backend is told of.
+    for caller in connection.held() {
+        let known = callers
+            .iter()
+            .any(|other| other.credential() == caller.credential());
+        if !known && !caller.has_expired(now) {
+            callers.push(caller);
+        }
+    }
+    Ok(Admission {
+        route: Arc::clone(route),
+        path,
+        authority,
+        callers,
+    })
+}
+
+fn not_allowed(route: &Route) -> Problem {
+    let mut credentials: Vec<Arc<str>> = Vec::new();
+    for rule in route.allow.iter().flatten() {
+        if !credentials.contains(&rule.credential) {
+            credentials.push(Arc::clone(&rule.credential));
+        }
+    }
+    Problem {
+        kind: Kind::NotAllowed,
+        detail: "The credentials are in order, but not of a caller that this route lets pass."
+            .into(),
+        credentials,
+    }
+}
+
+/// The authority that a request is for: `:authority` or the target's, else `Host`. There must be
+/// exactly one, and where both are given they must agree (RFC 9113, section 8.3.1).
+fn authority(request: &request::Parts) -> Result<HeaderValue, Problem> {
+    let bad = |detail: &str| Err(Problem::new(Kind::BadRequest, detail));
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return bad("The request has more than one Host field.");
+    }
+    let text = match (request.uri.authority(), host) {
+        (Some(authority), Some(host))
+            if !host
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
+            return bad("The request's target and its Host field name different authorities.");
+        }
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => match host.to_str() {
+            Ok(host) => host,
+            Err(_) => return bad("The Host field is not a host name."),
+        },
+        (None, None) => return bad("The request names no authority."),
+    };
+    let sound = text
+        .parse::<Authority>()
+        .is_ok_and(|authority| !authority.host().is_empty());
+    match HeaderValue::from_str(text) {
+        Ok(value) if sound && !text.contains('@') => Ok(value),
+        _ => bad("The request's authority is not a host name with an optional port."),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).chain(['.']).collect()
+}

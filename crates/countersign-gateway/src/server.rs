@@ -1,0 +1,325 @@
+//! The listener: accepts connections, within limits, until it is told to end.
+//!
+//! Where a credential has `handshake = "accept"`, TLS sessions are not resumed: a resumed session would carry a
+//! certificate whose key was proven on another connection, and whose credential was decided about then.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::server::{Acceptor, AuthConfig, CredentialKind};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
+use rustls::sign::SingleCertAndKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::caller::{names_in, parse};
+use crate::config::Config;
+use crate::connection::{self, Shared};
+use crate::credential::{Credential, PossessionOnly};
+use crate::names::Name;
+use crate::upstream::Upstreams;
+
+/// How much of everything. Safe for a public listener; not configurable yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections at a time; further ones wait in the kernel's queue.
+    pub(crate) connections: usize,
+    /// The time for a TLS handshake.
+    pub(crate) handshake: Duration,
+    /// The time for a request's header section in HTTP/1.1, also the time to wait for the next request.
+    pub(crate) headers: Duration,
+    /// How long a connection may be without a request.
+    pub(crate) idle: Duration,
+    /// How long a connection that was told to end may take, unless it has requests in flight.
+    pub(crate) closing: Duration,
+    /// How long requests in flight may take once the gateway was told to end.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(30),
+            idle: Duration::from_secs(120),
+            closing: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The longest HTTP/2 frame taken, in bytes: post-quantum chains are in one frame.
+const MAX_FRAME: u32 = 64 * 1024;
+/// The longest header section taken, in bytes.
+const MAX_HEADERS: u32 = 64 * 1024;
+/// Requests at a time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// How often, and how long, an HTTP/2 client is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long to wait after an accept that failed, mostly for file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The TLS configuration cannot be made.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The credentials cannot be asked for.
+    #[error("the credentials cannot be asked for: {0}")]
+    Credentials(#[from] countersign::server::ConfigError),
+}
+
+/// A gateway that listens.
+pub struct Gateway {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    acceptor: Acceptor,
+    shared: Arc<Shared>,
+    limits: Limits,
+}
+
+impl Gateway {
+    /// Listens on the configured address; connections are served once [`Gateway::run`] is called.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on.
+    pub async fn bind(config: Config) -> Result<Self, GatewayError> {
+        Self::bind_with(config, Limits::default()).await
+    }
+
+    pub(crate) async fn bind_with(config: Config, limits: Limits) -> Result<Self, GatewayError> {
+        let address = config.address;
+        let listen = |source| GatewayError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let local_addr = listener.local_addr().map_err(listen)?;
+        let acceptor = Acceptor::new(
+            Arc::new(tls_config(&config)?),
+            Arc::new(auth_config(&config)?),
+        );
+        let shared = Arc::new(Shared {
+            upstreams: Upstreams::new(&config.routes),
+            routes: config.routes.clone(),
+            proxy_name: proxy_name(&config),
+            http1: http1(limits),
+            http2: http2(),
+            idle_timeout: limits.idle,
+            closing_timeout: limits.closing,
+        });
+        Ok(Self {
+            listener,
+            local_addr,
+            acceptor,
+            shared,
+            limits,
+        })
+    }
+
+    /// The TCP address that the gateway listens on, with the port that it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight finish for
+    /// up to 30 seconds and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            acceptor,
+            shared,
+            limits,
+            ..
+        } = self;
+        let (ending, end) = watch::channel(false);
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = shutdown.as_mut() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = accept(&listener, &slots) => match accepted {
+                    Ok((stream, client, slot)) => {
+                        let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+                        let end = end.clone();
+                        connections.spawn(async move {
+                            handle(acceptor, shared, stream, client, limits, end).await;
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep_until(Instant::now() + ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        // A connection that just begins sees the change too: receivers are cloned from one that has not.
+        let _ = ending.send(true);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if timeout(limits.drain, drained).await.is_err() {
+            tracing::warn!(
+                left = connections.len(),
+                "connections are cut off at the end"
+            );
+            connections.shutdown().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, client) = listener.accept().await?;
+    Ok((stream, client, slot))
+}
+
+async fn handle(
+    acceptor: Acceptor,
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    client: SocketAddr,
+    limits: Limits,
+    mut end: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%client, %error, "a connection ended at once");
+        return;
+    }
+    let accepted = tokio::select! {
+        accepted = timeout(limits.handshake, acceptor.accept(stream)) => accepted,
+        _ = end.changed() => return,
+    };
+    match accepted {
+        Ok(Ok((stream, auth))) => {
+            connection::serve(shared, stream, auth, client.ip(), end).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
+    }
+}
+
+fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&config.provider))
+        .with_safe_default_protocol_versions()?;
+    let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&config.certified_key)));
+    let mut tls = match PossessionOnly::for_credentials(&config.credentials, &config.provider) {
+        Some(verifier) => {
+            let mut tls = builder
+                .with_client_cert_verifier(Arc::new(verifier))
+                .with_cert_resolver(resolver);
+            tls.session_storage = Arc::new(NoServerSessionStorage {});
+            tls.send_tls13_tickets = 0;
+            tls
+        }
+        None => {
+            let mut tls = builder.with_no_client_auth().with_cert_resolver(resolver);
+            tls.session_storage = ServerSessionMemoryCache::new(1024);
+            tls
+        }
+    };
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+fn auth_config(config: &Config) -> Result<AuthConfig, countersign::server::ConfigError> {
+    let mut builder = AuthConfig::builder(Arc::clone(&config.provider))
+        .generic_challenges(config.pool.generic_challenges)
+        .answer_timeout(config.pool.answer_timeout)
+        .max_frame_len(MAX_FRAME as usize)
+        .code_points(config.protocol.code_points)
+        .message_type(config.protocol.message_type);
+    for credential in &config.credentials {
+        builder = builder.credential(kind(credential.clone()));
+    }
+    builder.build()
+}
+
+fn kind(credential: Credential) -> CredentialKind {
+    let Credential {
+        name,
+        verifier,
+        constraint,
+        ask_on_connect,
+        accept_handshake,
+    } = credential;
+    let mut kind =
+        CredentialKind::new(name, verifier).constraint(move |chain| constraint.check(chain));
+    if ask_on_connect {
+        kind = kind.ask_on_connect();
+    }
+    if accept_handshake {
+        kind = kind.accept_handshake();
+    }
+    kind
+}
+
+fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.headers)
+        .max_buf_size(MAX_HEADERS as usize);
+    builder
+}
+
+fn http2() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .max_frame_size(MAX_FRAME)
+        .max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+/// The first host name in the server's certificate: it says which deployment answered, and tells
+/// nobody anything new.
+fn proxy_name(config: &Config) -> String {
+    let first_host = || {
+        let certificate = parse(config.certified_key.cert.first()?).ok()?;
+        names_in(&certificate)
+            .ok()?
+            .into_iter()
+            .find_map(|name| match name {
+                Name::Host(host) => Some(host),
+                Name::Mailbox(_) | Name::Uri(_) => None,
+            })
+    };
+    first_host().unwrap_or_else(|| "gateway".to_owned())
+}
