@@ -70,9 +70,6 @@ impl StaticCredentials {
     }
 
     fn choose(&self, origin: &Origin, request: &AuthenticatorRequest) -> Resolution {
-        let Some(credentials) = self.by_origin.get(origin) else {
-            return Resolution::Decline("no identity is configured for this origin".into());
-        };
         if !request.is_targeted() {
             return if self.keep_generic {
                 Resolution::Later
@@ -80,6 +77,9 @@ impl StaticCredentials {
                 Resolution::Decline("the request does not say what it wants".into())
             };
         }
+        let Some(credentials) = self.by_origin.get(origin) else {
+            return Resolution::Decline("no identity is configured for this origin".into());
+        };
         let mut reason = None;
         for credential in credentials {
             match credential.suits(request) {

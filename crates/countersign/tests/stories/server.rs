@@ -1,0 +1,238 @@
+//! What a server gets out of it.
+
+use std::time::Duration;
+
+use countersign::MessageType;
+use countersign::client::{ClientHandle, NoCredentials, StaticCredentials};
+use countersign_testkit::tls::test_pki;
+use countersign_testkit::{Suite, TlsOptions, within};
+
+use crate::support::{Client, device, rules, serve, show, user};
+
+#[tokio::test]
+async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let pki = test_pki();
+        let mut client =
+            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 2).await;
+        assert_eq!(client.get("/device").await, (200, "device".into()));
+        assert_eq!(client.counts(), (1, 1));
+        assert_eq!(client.get("/admin").await, (200, "device,user".into()));
+        assert_eq!(client.counts(), (2, 2));
+        assert_eq!(client.get("/").await, (200, "device,user".into()));
+        assert_eq!(client.counts(), (2, 2), "nothing is asked twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn both_message_types_and_both_hashes_work() {
+    within(async {
+        for suite in [Suite::Tls13Sha256, Suite::Tls13Sha384] {
+            for message_type in [
+                MessageType::CertificateRequest,
+                MessageType::ClientCertificateRequest,
+            ] {
+                let tls = TlsOptions::default().suite(suite);
+                let address = serve(&tls, rules().message_type(message_type)).await;
+                let shown = show(address, &[&test_pki().alice]);
+                let mut client = Client::connect_with(&tls, address, shown, 1).await;
+                assert_eq!(
+                    client.get("/admin").await.0,
+                    200,
+                    "{suite:?} {message_type:?}"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_that_need_the_same_credential_share_one_question() {
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let pki = test_pki();
+        let mut client =
+            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 4).await;
+        client.get("/device").await;
+        let requests = (0..20).map(|_| {
+            let mut send = client.send.clone();
+            let uri = format!("https://{address}/admin");
+            async move {
+                let request = http::Request::get(uri)
+                    .body(http_body_util::Empty::new())
+                    .unwrap();
+                send.send_request(request).await.unwrap().status().as_u16()
+            }
+        });
+        let statuses = futures_util::future::join_all(requests).await;
+        assert_eq!(statuses, vec![200; 20]);
+        assert_eq!(client.counts(), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_limit_of_one_is_enough_for_two_credentials() {
+    within(async {
+        let rules = rules().credential(countersign::server::CredentialKind::new(
+            "other",
+            crate::support::verifier(&test_pki().device_ca),
+        ));
+        let address = serve(&TlsOptions::default(), rules).await;
+        let pki = test_pki();
+        let mut client =
+            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 1).await;
+        assert_eq!(client.get("/admin").await.0, 200);
+        assert_eq!(client.get("/device").await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_client_cannot_show_is_refused_with_the_reason() {
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let pki = test_pki();
+        for (shown, reason) in [
+            (show(address, &[]), "credential-declined"),
+            (show(address, &[&pki.expired]), "credential-expired"),
+            (show(address, &[&pki.revoked]), "credential-revoked"),
+        ] {
+            let mut client = Client::connect(address, shown, 2).await;
+            let (status, body) = client.get("/admin").await;
+            let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(status, 403);
+            assert_eq!(problem["type"], format!("urn:countersign:{reason}"));
+            assert_eq!(problem["credentials"], serde_json::json!(["user"]));
+            assert_eq!(client.get("/").await.0, 200, "the connection lives on");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_without_the_extension_cannot_be_asked() {
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let mut client = Client::connect(address, NoCredentials, 0).await;
+        let (status, body) = client.get("/admin").await;
+        assert_eq!(status, 403);
+        assert!(
+            body.contains("urn:countersign:credential-missing"),
+            "{body}"
+        );
+        assert_eq!(client.get("/").await, (200, String::new()));
+    })
+    .await;
+}
+
+/// A client that leaves every challenge unanswered.
+struct Silent;
+
+impl countersign::client::CredentialResolver for Silent {
+    fn resolve<'a>(
+        &'a self,
+        _origin: &'a countersign::client::Origin,
+        _request: &'a countersign::AuthenticatorRequest,
+    ) -> countersign::BoxFuture<'a, countersign::client::Resolution> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured() {
+    within(async {
+        let rules = rules().answer_timeout(Duration::from_millis(50));
+        let address = serve(&TlsOptions::default(), rules).await;
+        let mut client = Client::connect(address, Silent, 4).await;
+        let (status, body) = client.get("/admin").await;
+        assert_eq!(status, 403);
+        assert!(
+            body.contains("urn:countersign:credential-timeout"),
+            "{body}"
+        );
+        assert_eq!(client.get("/").await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_identity_is_the_connections_alone() {
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let tls = std::sync::Arc::new(TlsOptions::default().client_config());
+        let mut first = connect_resuming(&tls, address, show(address, &[&test_pki().alice])).await;
+        assert_eq!(first.1.get("/admin").await.0, 200);
+        let mut second = connect_resuming(&tls, address, StaticCredentials::new()).await;
+        assert_eq!(
+            second.0,
+            Some(rustls::HandshakeKind::Resumed),
+            "the session was resumed"
+        );
+        assert_eq!(
+            second.1.get("/").await,
+            (200, String::new()),
+            "but not the identity"
+        );
+        assert_eq!(second.1.get("/admin").await.0, 403);
+    })
+    .await;
+}
+
+/// Connects with a configuration that is shared, so that TLS sessions are resumed.
+async fn connect_resuming(
+    tls: &std::sync::Arc<rustls::ClientConfig>,
+    address: std::net::SocketAddr,
+    shown: StaticCredentials,
+) -> (Option<rustls::HandshakeKind>, Client) {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let auth = countersign::client::AuthConfig::builder(crate::support::provider())
+        .resolver(std::sync::Arc::new(shown))
+        .build()
+        .unwrap();
+    let handshaker = countersign::client::Handshaker::new(tls.clone(), std::sync::Arc::new(auth));
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let origin = crate::support::origin(address);
+    let (stream, handle): (_, ClientHandle) = handshaker.connect(tcp, origin).await.unwrap();
+    let kind = stream.tls().handshake_kind();
+    let (send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    (
+        kind,
+        Client {
+            send,
+            handle,
+            log: Default::default(),
+            address,
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_constraint_is_asked_after_the_verifier() {
+    within(async {
+        let alice = test_pki().alice.chain[0].clone();
+        let user = user().constraint(move |chain| {
+            if chain[0] == alice {
+                Ok(())
+            } else {
+                Err(countersign::Rejection::WrongName)
+            }
+        });
+        let rules = countersign::server::AuthConfig::builder(crate::support::provider())
+            .credential(device())
+            .credential(user);
+        let address = serve(&TlsOptions::default(), rules).await;
+        for (issued, status) in [(&test_pki().alice, 200), (&test_pki().bob, 403)] {
+            let mut client = Client::connect(address, show(address, &[issued]), 1).await;
+            assert_eq!(client.get("/admin").await.0, status);
+        }
+    })
+    .await;
+}
