@@ -298,7 +298,7 @@ impl Secrets {
     }
 }
 
-fn sha256() -> &'static rustls::Tls13CipherSuite {
+pub(crate) fn sha256() -> &'static rustls::Tls13CipherSuite {
     aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256
         .tls13()
         .unwrap()
