@@ -38,6 +38,9 @@ enum Step {
     Flush,
     /// The write side is shut.
     Shutdown,
+    //= specs/client-certs.md#decisions-bad
+    //# (ours) A connection error MUST be sent so that the peer can read it, by lingering over
+    //# unread input before TCP is closed.
     /// The peer has not closed yet.
     Linger,
     /// The connection can be dropped.

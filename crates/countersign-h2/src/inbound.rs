@@ -217,6 +217,9 @@ impl Inbound {
         max_frame_size: u32,
     ) -> Result<(), Violation> {
         if self.in_block {
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) A frame of the extension between HEADERS and the end of its header block MUST
+            //# be a connection error PROTOCOL_ERROR.
             return Err(Violation::InsideHeaderBlock);
         }
         let place = match header.stream {
@@ -225,6 +228,10 @@ impl Inbound {
         };
         link.frame_header(kind, place, header.len.into())?;
         if header.len > max_frame_size || header.len as usize > link.max_frame_len() {
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) A frame over the accepted size MUST be a connection error at its header,
+            //# before any of it is buffered, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in
+            //# HTTP/3.
             return Err(Violation::FrameTooLong);
         }
         self.payload = Payload::Extension(kind);

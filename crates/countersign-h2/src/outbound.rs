@@ -154,6 +154,11 @@ impl Outbound {
                 self.max_frame_size = valid_max_frame_size(setting).unwrap_or(self.max_frame_size);
             }
         }
+        //= specs/client-certs.md#section-3.1.1
+        //# In HTTP/2 the setting MUST travel as an ordinary entry of the SETTINGS frame under its
+        //# own identifier.
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) The setting MUST be part of the first SETTINGS frame that an endpoint sends.
         let added = encode_settings(&entries());
         self.acks.sent(if added.is_empty() {
             Sender::Stack
@@ -192,6 +197,12 @@ impl Outbound {
             }
         };
         self.queue
+            //= specs/client-certs.md#section-4.1
+            //# In HTTP/2 the frame MUST be sent on stream 0.
+            //= specs/client-certs.md#section-4.1.1
+            //# The HTTP/2 frame MUST consist of the 9-byte frame header with type
+            //# AUTHENTICATOR_REQUESTS, unused flags and stream identifier 0, and then one or more
+            //# authenticator requests.
             .put_slice(&Header::connection(frame_type, len).encode());
         self.queue.put_slice(payload);
     }
@@ -285,6 +296,13 @@ mod tests {
 
     #[test]
     fn entries_are_added_to_the_first_settings_however_it_is_cut() {
+        //= specs/client-certs.md#section-3.1.1
+        //= type=test
+        //# In HTTP/2 the setting MUST travel as an ordinary entry of the SETTINGS frame under its
+        //# own identifier.
+        //= specs/client-certs.md#decisions-frames
+        //= type=test
+        //# (ours) The setting MUST be part of the first SETTINGS frame that an endpoint sends.
         let stack = [
             Setting {
                 id: 4,

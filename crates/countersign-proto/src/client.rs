@@ -87,7 +87,17 @@ impl ClientMachine {
     /// The entries for the first SETTINGS.
     pub fn local_settings(&self) -> Vec<Setting> {
         match self.limits.first() {
+            //= specs/client-certs.md#section-3.1
+            //# The value announced by a client that takes part MUST be greater than zero.
             0 => Vec::new(),
+            //= specs/client-certs.md#section-1.1
+            //# A client that supports the mechanism MUST say so, with the number of credentials it
+            //# expects to give, in its SETTINGS.
+            //= specs/client-certs.md#section-3.1
+            //# A client MUST announce in this setting the largest number of certificate credentials
+            //# it expects to provide.
+            //= specs/client-certs.md#section-3.1
+            //# Every endpoint MUST announce support on its own behalf.
             limit => vec![self.setting(limit)],
         }
     }
@@ -95,6 +105,9 @@ impl ClientMachine {
     fn setting(&self, limit: u32) -> Setting {
         Setting {
             id: self.points.settings_client_cert_auth.into(),
+            //= specs/client-certs.md#section-3.1.1
+            //# An HTTP/2 client MUST set a positive integer, the number of credentials it is
+            //# willing to give.
             value: limit.into(),
         }
     }
@@ -113,6 +126,8 @@ impl ClientMachine {
     ///
     /// It holds for what the server asks from then on; what is outstanding stays valid. Of several
     /// that were not sent yet only the last counts.
+    //= specs/client-certs.md#decisions-limits
+    //# (ours) A client MAY raise or lower a positive limit with a later SETTINGS frame of HTTP/2.
     pub fn set_limit(&mut self, limit: u32) -> Result<(), Misuse> {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
@@ -139,6 +154,8 @@ impl ClientMachine {
     }
 
     /// Whether both sides have announced support.
+    //= specs/client-certs.md#section-3.1
+    //# A client MUST NOT send CERTIFICATE before client and server have both announced support.
     pub fn is_negotiated(&self) -> bool {
         self.limits.in_force() > 0 && self.peer.supports_client_auth()
     }
@@ -165,6 +182,9 @@ impl ClientMachine {
 
     fn take_requests(&mut self, payload: &Bytes) -> Result<(), Violation> {
         if !self.is_negotiated() {
+            //= specs/client-certs.md#decisions-limits
+            //# (ours) AUTHENTICATOR_REQUESTS that reaches a client whose own setting is 0 MUST be
+            //# treated as not negotiated.
             return Err(Violation::NotNegotiated);
         }
         // Counted before anything is kept, so that a frame of tiny requests costs nothing.
@@ -174,14 +194,29 @@ impl ClientMachine {
             count += 1;
         }
         if count == 0 {
+            //= specs/client-certs.md#section-4.1
+            //# The list in AUTHENTICATOR_REQUESTS MUST NOT be empty.
             return Err(Violation::EmptyRequests);
         }
+        //= specs/client-certs.md#section-4.1
+        //# A client MUST end the connection with an error when the server goes over that limit.
+        //= specs/client-certs.md#section-4.1.4
+        //# A client MUST treat a server that exceeds the announced number as the cause of a
+        //# connection error.
+        //= specs/client-certs.md#decisions-limits
+        //# (ours) The client's value MUST bound the requests outstanding at one time, not the
+        //# requests made over the life of the connection.
         if self.challenges.len() + count > self.limits.in_force() as usize {
             return Err(Violation::TooManyRequests);
         }
         for request in frame::requests(payload) {
             let request = self
                 .connection
+                //= specs/client-certs.md#section-4.1.3
+                //# The measured bytes MUST be a ClientCertificateRequest as RFC 9261, section 4,
+                //# defines it.
+                //= specs/client-certs.md#decisions-frames
+                //# (ours) A client MUST accept requests of message type 17 and of message type 13.
                 .receive_request(request?)
                 .map_err(request_violation)?;
             let id = ChallengeId(self.first + self.challenges.len() as u64);
@@ -211,12 +246,26 @@ impl ClientMachine {
     }
 
     /// Answers with an authenticator that was made for this challenge's request.
+    //= specs/client-certs.md#section-4
+    //# A client MAY spend the requests it was given on CERTIFICATE frames.
+    //= specs/client-certs.md#section-4
+    //# A CERTIFICATE frame that presents a credential MUST hold an exported authenticator with the
+    //# chain and the proof that its key is held.
     pub fn answer(&mut self, id: ChallengeId, authenticator: Vec<u8>) -> Result<(), Misuse> {
         self.unanswered(id)?.state = State::Answered(authenticator.into());
         Ok(())
     }
 
     /// Declines with an empty authenticator.
+    //= specs/client-certs.md#section-4
+    //# A client that does not want to authenticate for a request MAY answer it with an empty
+    //# authenticator.
+    //= specs/client-certs.md#section-4.2
+    //# A CERTIFICATE frame MAY hold an empty authenticator.
+    //= specs/client-certs.md#section-5.3
+    //# A client that need not authenticate MAY prefer an empty authenticator.
+    //= specs/client-certs.md#section-4.2
+    //# A refusal by an empty authenticator MUST leave the connection alive.
     pub fn decline(&mut self, id: ChallengeId) -> Result<(), Misuse> {
         let request = self.unanswered(id)?.request.clone();
         let empty = self.empty_authenticator(&request);
@@ -224,6 +273,9 @@ impl ClientMachine {
     }
 
     /// Leaves the challenge in the pool, to be used with [`ClientMachine::take_kept`].
+    //= specs/client-certs.md#decisions-pool
+    //# (ours) A client MAY keep an untargeted challenge and answer it when it has something to
+    //# present.
     pub fn keep(&mut self, id: ChallengeId) -> Result<(), Misuse> {
         self.unanswered(id)?.state = State::Kept;
         Ok(())
@@ -241,6 +293,9 @@ impl ClientMachine {
             .challenges
             .iter_mut()
             .enumerate()
+            //= specs/client-certs.md#decisions-pool
+            //# (ours) A client that presents a certificate unasked MUST use the oldest fitting
+            //# challenge it was left with.
             .find(|(_, challenge)| challenge.state == State::Kept && suits(&challenge.request))
             .ok_or(Misuse::PoolEmpty)?;
         challenge.state = State::Open;
@@ -269,11 +324,25 @@ impl ClientMachine {
             return Some(ClientTransmit::Settings(vec![self.setting(limit)]));
         }
         let id = ChallengeId(self.first);
+        //= specs/client-certs.md#section-4.1.4
+        //# A client MUST answer every request with a CERTIFICATE frame, in the order in which
+        //# AUTHENTICATOR_REQUESTS listed them.
+        //= specs/client-certs.md#section-4.2
+        //# The CERTIFICATE frames MUST follow each other in the order of the requests they answer.
+        //= specs/client-certs.md#section-4.2
+        //# A client MUST NOT send CERTIFICATE other than in answer to a request that is still
+        //# outstanding.
         let challenge = self.challenges.front()?;
         let payload = match &challenge.state {
             State::Open => return None,
             State::Kept if !self.later_is_answered() => return None,
+            //= specs/client-certs.md#decisions-pool
+            //# (ours) A client that answers a targeted request behind unused untargeted ones MUST
+            //# decline those first, in their order.
             State::Kept => self.empty_authenticator(&challenge.request).into(),
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) An authenticator too long for the frame size that the peer accepts MUST be
+            //# replaced by an empty one.
             State::Answered(answer) if answer.len() > max_payload => {
                 let empty = self.empty_authenticator(&challenge.request);
                 self.events.push_back(ClientEvent::AnswerTooLong(id));
@@ -281,9 +350,24 @@ impl ClientMachine {
             }
             State::Answered(answer) => answer.clone(),
         };
+        //= specs/client-certs.md#section-4.2
+        //# A client MUST send one CERTIFICATE frame, neither fewer nor more, per request received.
+        //= specs/client-certs.md#section-4.1
+        //# Each request MUST serve for the construction of one exported authenticator.
         self.challenges.pop_front();
         self.first += 1;
         Some(ClientTransmit::Frame(Frame {
+            //= specs/client-certs.md#section-1.1
+            //# A client MUST answer with CERTIFICATE frames that hold one exported authenticator
+            //# each.
+            //= specs/client-certs.md#section-4.2
+            //# A CERTIFICATE frame MUST hold exactly one exported authenticator, made as RFC 9261,
+            //# section 5.2, says.
+            //= specs/client-certs.md#section-4.2
+            //# A client's CERTIFICATE MUST have the format that the server draft gives it,
+            //# unchanged.
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) One authenticator MUST travel in one frame, never in several.
             kind: FrameKind::Certificate,
             payload,
         }))
@@ -326,13 +410,24 @@ impl ClientMachine {
 
 fn request_violation(error: RequestError) -> Violation {
     match error {
+        //= specs/client-certs.md#decisions-limits
+        //# (ours) A client that cannot remember any more request contexts MUST end the connection,
+        //# with ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
         RequestError::Context(ContextError::Exhausted) => Violation::TooManyContexts,
         RequestError::Context(
             ContextError::Repeated | ContextError::Replayed | ContextError::Unknown,
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) A request that repeats a context of its connection MUST be treated as malformed.
         ) => Violation::RepeatedContext,
         RequestError::ContextTooLong
         | RequestError::ExtensionsTooLong
         | RequestError::ServerName
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) A request without signature_algorithms MUST be treated as malformed.
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) A request with bytes after its end MUST be treated as malformed.
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) A request that has an extension twice MUST be treated as malformed.
         | RequestError::Malformed(_) => Violation::MalformedRequest,
     }
 }

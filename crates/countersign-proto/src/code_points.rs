@@ -7,6 +7,10 @@ use crate::Role;
 
 /// The extension's frames, told apart by type and, where the types coincide, by direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+//= specs/client-certs.md#section-1.2
+//= type=implication
+//# A server MUST NOT answer a rejected certificate with a frame of this extension, since the
+//# extension has none for it.
 pub enum FrameKind {
     /// AUTHENTICATOR_REQUESTS, server to client (client draft, section 4.1).
     AuthenticatorRequests,
@@ -41,6 +45,8 @@ impl fmt::Display for FrameKind {
 /// The drafts have no numbers assigned yet. The defaults lie in HTTP/2's experimental ranges and are
 /// no HTTP/3 GREASE values; both ends have to agree on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+//= specs/client-certs.md#decisions-frames
+//# (ours) The code points MUST be settable, with the same values for HTTP/2 and HTTP/3.
 pub struct CodePoints {
     /// SETTINGS_HTTP_CLIENT_CERT_AUTH.
     pub settings_client_cert_auth: u16,
@@ -62,6 +68,9 @@ impl Default for CodePoints {
             settings_client_cert_auth: 0xff0c,
             settings_server_cert_auth: 0xff0d,
             frame_authenticator_requests: 0xf5,
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) The frames of client and server that carry an authenticator MUST share one
+            //# type by default and be told apart by their direction.
             frame_certificate: 0xf6,
             frame_server_certificate: 0xf6,
             error_server_certificate_invalid: 0xff0e,
@@ -115,6 +124,9 @@ pub enum CodePointError {
 
 impl CodePoints {
     /// Checks that the values can be told apart from each other and from HTTP's own.
+    //= specs/client-certs.md#decisions-frames
+    //# (ours) A default code point MUST lie in an experimental range of HTTP/2 and be no value that
+    //# HTTP/3 reserves for greasing.
     pub fn check(&self) -> Result<(), CodePointError> {
         let frames = [
             (
@@ -184,6 +196,8 @@ impl CodePoints {
     /// frame that only the receiver itself may send is still named, so that it can be refused.
     pub fn classify(&self, frame_type: u64, receiver: Role) -> Option<FrameKind> {
         let is = |kind| u64::from(self.frame_type(kind)) == frame_type;
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) The two directions MAY be given two frame types.
         let (first, second) = match receiver {
             Role::Client => (FrameKind::ServerCertificate, FrameKind::Certificate),
             Role::Server => (FrameKind::Certificate, FrameKind::ServerCertificate),
@@ -212,11 +226,19 @@ mod tests {
 
     #[test]
     fn the_defaults_can_be_used() {
+        //= specs/client-certs.md#decisions-frames
+        //= type=test
+        //# (ours) A default code point MUST lie in an experimental range of HTTP/2 and be no value
+        //# that HTTP/3 reserves for greasing.
         assert_eq!(CodePoints::default().check(), Ok(()));
     }
 
     #[test]
     fn one_type_for_both_directions_is_told_apart_by_the_receiver() {
+        //= specs/client-certs.md#decisions-frames
+        //= type=test
+        //# (ours) The frames of client and server that carry an authenticator MUST share one type
+        //# by default and be told apart by their direction.
         let points = CodePoints::default();
         assert_eq!(
             points.classify(0xf6, Role::Server),
@@ -235,6 +257,12 @@ mod tests {
 
     #[test]
     fn two_types_keep_their_meaning_in_both_directions() {
+        //= specs/client-certs.md#decisions-frames
+        //= type=test
+        //# (ours) The two directions MAY be given two frame types.
+        //= specs/client-certs.md#decisions-frames
+        //= type=test
+        //# (ours) The code points MUST be settable, with the same values for HTTP/2 and HTTP/3.
         let points = CodePoints {
             frame_server_certificate: 0xf7,
             ..CodePoints::default()

@@ -32,6 +32,8 @@ pub struct ServerPolicy {
     /// How many requests it keeps outstanding at most, whatever the client's limit.
     pub max_outstanding: usize,
     /// How many challenges wait for room at most.
+    //= specs/client-certs.md#section-5.5
+    //# An implementation SHOULD bound the memory that one connection can take.
     pub max_queued: usize,
     /// How many generic challenges it keeps outstanding.
     pub generic_challenges: usize,
@@ -108,6 +110,10 @@ impl ServerMachine {
     pub fn local_settings(&self) -> Vec<Setting> {
         vec![Setting {
             id: self.points.settings_client_cert_auth.into(),
+            //= specs/client-certs.md#section-3.1
+            //# A server that supports the mechanism MUST confirm this by setting the value 1.
+            //= specs/client-certs.md#section-3.1.1
+            //# An HTTP/2 server MUST set 1 when it supports the mechanism.
             value: 1,
         }]
     }
@@ -135,6 +141,12 @@ impl ServerMachine {
     }
 
     /// Whether both sides have announced support.
+    //= specs/client-certs.md#section-3.1
+    //# A server MUST NOT send AUTHENTICATOR_REQUESTS before client and server have both announced
+    //# support.
+    //= specs/client-certs.md#section-3
+    //# An endpoint MUST NOT send AUTHENTICATOR_REQUESTS or a client's CERTIFICATE to a peer whose
+    //# SETTINGS have not announced support.
     pub fn is_negotiated(&self) -> bool {
         self.sent && self.peer.supports_client_auth()
     }
@@ -150,11 +162,26 @@ impl ServerMachine {
     }
 
     /// Asks for what `template` describes, as soon as the client's limit leaves room.
+    //= specs/client-certs.md#section-1.1
+    //# A server MAY ask for credentials with an AUTHENTICATOR_REQUESTS frame.
+    //= specs/client-certs.md#section-1.1
+    //# A server MAY ask again later on the same connection while the number asked for stays within
+    //# the client's limit.
+    //= specs/client-certs.md#section-4
+    //# After negotiation a server MAY start authentication whenever it likes by sending
+    //# AUTHENTICATOR_REQUESTS.
+    //= specs/client-certs.md#section-4.1
+    //# A server MAY send AUTHENTICATOR_REQUESTS at any moment after the client announced support.
+    //= specs/client-certs.md#section-4.1
+    //# A server MAY send more than one AUTHENTICATOR_REQUESTS frame on a connection.
     pub fn challenge(&mut self, template: &RequestTemplate) -> Result<ChallengeId, Misuse> {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
         }
         if !self.is_negotiated() {
+            //= specs/client-certs.md#section-1.1
+            //# Authentication MUST be begun by the server, and only after both endpoints have
+            //# announced support.
             return Err(Misuse::NotNegotiated);
         }
         if self.queued.len() >= self.policy.max_queued {
@@ -167,10 +194,22 @@ impl ServerMachine {
     }
 
     fn make(&mut self, template: &RequestTemplate, generic: bool) -> Result<Challenge, Misuse> {
+        //= specs/client-certs.md#section-5.2
+        //# A request MUST carry a context that has not been used before, because the protection
+        //# against replay rests on it.
+        //= specs/client-certs.md#section-5.2
+        //# The same request context SHOULD NOT be used on more than one connection.
+        //= specs/exported-authenticators.md#section-4
+        //# A certificate_request_context SHOULD be unpredictable for the peer, lest a thief who has
+        //# the key for a while prepares authenticators in advance.
+        //= specs/exported-authenticators.md#decisions
+        //# (ours) A context that the implementation draws itself MUST be 32 random bytes.
         let mut context = [0; CONTEXT_LEN];
         self.random.fill(&mut context).map_err(|_| Misuse::Random)?;
         let request = self
             .connection
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) A server MUST send requests of message type 17 unless it was set to 13.
             .request(template, self.policy.message_type, &context)
             .map_err(|error| match error {
                 RequestError::Context(_) => Misuse::ContextsExhausted,
@@ -194,9 +233,20 @@ impl ServerMachine {
     }
 
     /// The next generic challenge to send, if the client is to have one more.
+    //= specs/client-certs.md#section-4.1
+    //# A server that has received CERTIFICATE frames MAY send further requests to refill the
+    //# client's supply.
+    //= specs/client-certs.md#decisions-pool
+    //# (ours) A server MAY hand out untargeted challenges ahead of need.
+    //= specs/client-certs.md#decisions-pool
+    //# (ours) A server MUST replace an untargeted challenge that was used, up to the number it was
+    //# set to keep.
     fn next_generic(&mut self) -> Option<Challenge> {
         let limit = self.limit();
         // Where the client allows more than one, the last place stays free for a targeted request.
+        //= specs/client-certs.md#decisions-pool
+        //# (ours) Where the limit is greater than 1, untargeted challenges MUST leave room for a
+        //# targeted one.
         let room = if limit > 1 { limit - 1 } else { limit };
         let outstanding = self.outstanding.iter().filter(|one| one.generic).count();
         if outstanding >= self.generic_wanted.min(room) {
@@ -216,6 +266,13 @@ impl ServerMachine {
 
     fn limit(&self) -> usize {
         let peer = usize::try_from(self.peer.client_cert_auth.unwrap_or(0)).unwrap_or(usize::MAX);
+        //= specs/client-certs.md#section-3.1
+        //# The number of requests that a server can make MUST NOT depend on the value the server
+        //# itself set.
+        //= specs/client-certs.md#section-5.5
+        //# A server SHOULD limit how many requests it is ready to issue.
+        //= specs/client-certs.md#section-5.5
+        //# A server MAY issue fewer requests than the client would take.
         peer.min(self.policy.max_outstanding)
     }
 
@@ -224,6 +281,9 @@ impl ServerMachine {
         self.guard(|machine| {
             check_header(Role::Server, kind, place, machine.is_negotiated())?;
             if machine.outstanding.is_empty() {
+                //= specs/client-certs.md#section-4.2
+                //# A server that receives CERTIFICATE with no request outstanding MUST treat that
+                //# as a connection error.
                 Err(Violation::Unsolicited)
             } else {
                 Ok(())
@@ -249,10 +309,15 @@ impl ServerMachine {
             Authenticator::parse(&payload).map_err(|_| Violation::MalformedAuthenticator)?;
         let empty = authenticator.is_empty();
         if let Some(context) = authenticator.context()
+            //= specs/client-certs.md#section-4.2
+            //# The CERTIFICATE frames MUST follow each other in the order of the requests they
+            //# answer.
             && context != oldest.request.context()
         {
             return Err(self.misplaced(context));
         }
+        //= specs/client-certs.md#section-4.1
+        //# Each request MUST serve for the construction of one exported authenticator.
         let Some(Challenge {
             id,
             request,
@@ -268,6 +333,8 @@ impl ServerMachine {
         // Each targeted challenge excuses at most the generic ones that stood before it, so a client
         // that declines everything gets no endless supply.
         if generic && empty && self.outstanding.iter().all(|one| one.generic) {
+            //= specs/client-certs.md#section-5.5
+            //# A server MAY leave used requests without replacement.
             self.generic_wanted = self.generic_wanted.saturating_sub(1);
         }
         Ok(Answer {
@@ -306,12 +373,20 @@ impl ServerMachine {
             return None;
         }
         let mut payload = Vec::new();
+        //= specs/client-certs.md#section-4.1
+        //# The requests that a client has yet to answer MUST NOT outnumber the limit in its
+        //# setting.
+        //= specs/client-certs.md#section-4.1.4
+        //# A server MUST NOT have more requests outstanding at any time than the client announced.
         while self.outstanding.len() < self.limit() {
             let next = self.queued.pop_front();
             let Some(challenge) = next.or_else(|| self.next_generic()) else {
                 break;
             };
             let mut entry = Vec::new();
+            //= specs/client-certs.md#section-4
+            //# An AUTHENTICATOR_REQUESTS frame MUST hold a list of authenticator requests as RFC
+            //# 9261, section 4, defines them.
             put_request(&mut entry, challenge.request.as_bytes());
             if entry.len() > max_payload {
                 self.drop_too_long(&challenge);
@@ -327,6 +402,10 @@ impl ServerMachine {
             return None;
         }
         Some(Frame {
+            //= specs/client-certs.md#section-4.2
+            //= type=implication
+            //# A server MUST NOT send CERTIFICATE unless certificate authentication of servers was
+            //# negotiated as the server draft says.
             kind: FrameKind::AuthenticatorRequests,
             payload: payload.into(),
         })

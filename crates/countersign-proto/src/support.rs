@@ -26,6 +26,8 @@ impl PeerSettings {
         self.received = true;
         for setting in settings {
             if setting.id == u64::from(points.settings_client_cert_auth) {
+                //= specs/client-certs.md#section-3.1
+                //# Support that has been announced MUST count as enabled until the connection ends.
                 if setting.value == 0 && self.supports_client_auth() {
                     return Err(Violation::SettingTakenBack);
                 }
@@ -39,6 +41,14 @@ impl PeerSettings {
 
     /// Any value but 0 announces support.
     pub fn supports_client_auth(&self) -> bool {
+        //= specs/client-certs.md#section-3.1
+        //# A client's value of zero MUST be understood as no support.
+        //= specs/client-certs.md#section-6.3
+        //# In HTTP/2 a setting that was never received MUST count as 0.
+        //= specs/client-certs.md#section-6.4
+        //# In HTTP/3 a setting that is absent MUST count as 0.
+        //= specs/client-certs.md#decisions-limits
+        //# (ours) A server's setting greater than 1 MUST count as support.
         self.client_cert_auth.unwrap_or(0) > 0
     }
 }
@@ -52,6 +62,9 @@ pub(crate) fn check_header(
 ) -> Result<(), Violation> {
     match (kind, receiver) {
         (FrameKind::AuthenticatorRequests, Role::Server) => {
+            //= specs/client-certs.md#section-4.1.1
+            //# A server that receives this HTTP/2 frame on whatever stream MUST treat that as a
+            //# connection error PROTOCOL_ERROR.
             return Err(Violation::RequestsFromClient);
         }
         (FrameKind::ServerCertificate, Role::Server) => {
@@ -62,11 +75,17 @@ pub(crate) fn check_header(
         | (FrameKind::Certificate, Role::Server) => {}
     }
     if place != Place::Control {
+        //= specs/client-certs.md#section-4.1.1
+        //# A client that receives this HTTP/2 frame on another stream than 0 MUST treat that as a
+        //# connection error PROTOCOL_ERROR.
         return Err(Violation::WrongStream);
     }
     match kind {
         FrameKind::ServerCertificate => Err(Violation::ServerCertificateNotNegotiated),
         FrameKind::AuthenticatorRequests | FrameKind::Certificate if negotiated => Ok(()),
+        //= specs/exported-authenticators.md#section-1
+        //# The protocol that carries authenticators MUST bring its own means to announce support
+        //# and to deal with failures.
         FrameKind::AuthenticatorRequests | FrameKind::Certificate => Err(Violation::NotNegotiated),
     }
 }

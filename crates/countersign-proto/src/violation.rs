@@ -159,6 +159,61 @@ impl Violation {
     }
 
     /// The one table of codes: HTTP/2, HTTP/3.
+    //= specs/client-certs.md#section-4.1.4
+    //# In HTTP/2 this error MUST be PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.1.4
+    //# In HTTP/3 this error MUST be H3_FRAME_UNEXPECTED.
+    //= specs/client-certs.md#decisions-limits
+    //# (ours) AUTHENTICATOR_REQUESTS or CERTIFICATE without negotiation MUST be a connection error,
+    //# PROTOCOL_ERROR in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
+    //= specs/client-certs.md#section-4.2
+    //# In HTTP/2 a client that receives a server's CERTIFICATE without that negotiation MUST treat
+    //# it as a connection error PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.2
+    //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST treat
+    //# it as a connection error H3_FRAME_UNEXPECTED.
+    //= specs/client-certs.md#section-4.1.1
+    //# A server that receives this HTTP/2 frame on whatever stream MUST treat that as a connection
+    //# error PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.1.2
+    //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a connection
+    //# error H3_FRAME_UNEXPECTED.
+    //= specs/client-certs.md#section-4.1.1
+    //# A client that receives this HTTP/2 frame on another stream than 0 MUST treat that as a
+    //# connection error PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.1.2
+    //# A client that receives this HTTP/3 frame on another stream than the control stream MUST
+    //# treat that as a connection error H3_FRAME_UNEXPECTED.
+    //= specs/client-certs.md#decisions-frames
+    //# (ours) A frame of the extension between HEADERS and the end of its header block MUST be a
+    //# connection error PROTOCOL_ERROR.
+    //= specs/client-certs.md#decisions-bad
+    //# (ours) A CERTIFICATE that nobody asked for MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
+    //= specs/client-certs.md#section-4.1.1
+    //# In HTTP/2 a payload that does not decode, such as one with a cut length, MUST be treated as
+    //# a connection error PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.1.2
+    //# In HTTP/3 a payload that does not decode MUST be treated as a connection error
+    //# H3_MESSAGE_ERROR.
+    //= specs/client-certs.md#section-4.1.1
+    //# In HTTP/2 an authenticator request that does not decode MUST be treated as a connection
+    //# error PROTOCOL_ERROR.
+    //= specs/client-certs.md#section-4.1.2
+    //# In HTTP/3 an authenticator request that does not decode MUST be treated as a connection
+    //# error H3_MESSAGE_ERROR.
+    //= specs/client-certs.md#decisions-bad
+    //# (ours) An authenticator that fails to decode, is out of order or has a wrong context,
+    //# extension, scheme, signature or MAC MUST be a connection error, PROTOCOL_ERROR in HTTP/2 and
+    //# H3_MESSAGE_ERROR in HTTP/3.
+    //= specs/client-certs.md#decisions-frames
+    //# (ours) A frame over the accepted size MUST be a connection error at its header, before any
+    //# of it is buffered, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
+    //= specs/client-certs.md#decisions-limits
+    //# (ours) A client that cannot remember any more request contexts MUST end the connection, with
+    //# ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
+    //= specs/client-certs.md#decisions-limits
+    //# (ours) A setting that goes back to 0 in HTTP/2 MUST be a connection error PROTOCOL_ERROR.
     fn codes(self, points: &CodePoints) -> (ErrorCode, ErrorCode) {
         match self {
             Self::NotNegotiated
@@ -199,6 +254,45 @@ mod tests {
 
     #[test]
     fn every_violation_is_in_the_reviewed_table() {
+        //= specs/client-certs.md#section-4.1.4
+        //= type=test
+        //# In HTTP/2 this error MUST be PROTOCOL_ERROR.
+        //= specs/client-certs.md#section-4.1.4
+        //= type=test
+        //# In HTTP/3 this error MUST be H3_FRAME_UNEXPECTED.
+        //= specs/client-certs.md#section-4.1.2
+        //= type=test
+        //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a
+        //# connection error H3_FRAME_UNEXPECTED.
+        //= specs/client-certs.md#section-4.1.2
+        //= type=test
+        //# A client that receives this HTTP/3 frame on another stream than the control stream MUST
+        //# treat that as a connection error H3_FRAME_UNEXPECTED.
+        //= specs/client-certs.md#section-4.1.2
+        //= type=test
+        //# In HTTP/3 a payload that does not decode MUST be treated as a connection error
+        //# H3_MESSAGE_ERROR.
+        //= specs/client-certs.md#section-4.1.2
+        //= type=test
+        //# In HTTP/3 an authenticator request that does not decode MUST be treated as a connection
+        //# error H3_MESSAGE_ERROR.
+        //= specs/client-certs.md#section-4.2
+        //= type=test
+        //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST
+        //# treat it as a connection error H3_FRAME_UNEXPECTED.
+        //= specs/client-certs.md#decisions-limits
+        //= type=test
+        //# (ours) AUTHENTICATOR_REQUESTS or CERTIFICATE without negotiation MUST be a connection
+        //# error, PROTOCOL_ERROR in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
+        //= specs/client-certs.md#decisions-bad
+        //= type=test
+        //# (ours) A CERTIFICATE that nobody asked for MUST be a connection error, PROTOCOL_ERROR in
+        //# HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
+        //= specs/client-certs.md#decisions-bad
+        //= type=test
+        //# (ours) An authenticator that fails to decode, is out of order or has a wrong context,
+        //# extension, scheme, signature or MAC MUST be a connection error, PROTOCOL_ERROR in HTTP/2
+        //# and H3_MESSAGE_ERROR in HTTP/3.
         let points = CodePoints::default();
         let mut table = String::new();
         for violation in Violation::ALL {

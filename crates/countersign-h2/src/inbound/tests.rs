@@ -100,6 +100,10 @@ fn acknowledgements_of_our_own_settings_are_taken_out_in_order() {
 
 #[test]
 fn a_frame_inside_a_header_block_is_a_violation_and_what_came_before_is_kept() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A frame of the extension between HEADERS and the end of its header block MUST be a
+    //# connection error PROTOCOL_ERROR.
     let block = frame(frame_type::HEADERS, 0, 1, b"abc");
     let end = frame(frame_type::CONTINUATION, 4, 1, b"def");
     let ours = frame(0xf5, 0, 0, b"x");
@@ -116,6 +120,10 @@ fn a_frame_inside_a_header_block_is_a_violation_and_what_came_before_is_kept() {
 
 #[test]
 fn a_length_is_refused_at_the_header() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A frame over the accepted size MUST be a connection error at its header, before any
+    //# of it is buffered, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     for (len, limit, expected) in [
         (16_384, 1 << 20, Ok(())),
         (16_385, 1 << 20, Err(Violation::FrameTooLong)),

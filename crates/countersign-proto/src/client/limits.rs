@@ -46,6 +46,9 @@ impl Limits {
 
     /// The most that the server may go by: it has seen one of the limits since the last acknowledged
     /// one, but which of them is not known.
+    //= specs/client-certs.md#decisions-limits
+    //# (ours) A changed limit MUST hold for what is asked from then on, while requests already
+    //# outstanding stay valid.
     pub(super) fn in_force(&self) -> u32 {
         if !self.started {
             return 0;
@@ -61,6 +64,9 @@ impl Limits {
             return Ok(());
         }
         if limit == 0 {
+            //= specs/client-certs.md#section-3.1
+            //# An endpoint MUST NOT set SETTINGS_HTTP_CLIENT_CERT_AUTH to zero once it has set it
+            //# to more than zero.
             return Err(Misuse::LimitTakenBack);
         }
         if self.announced.len() > MAX_UNACKED {

@@ -53,6 +53,10 @@ impl fmt::Debug for Answer {
     }
 }
 
+//= specs/client-certs.md#decisions-bad
+//# (ours) An authenticator that fails to decode, is out of order or has a wrong context, extension,
+//# scheme, signature or MAC MUST be a connection error, PROTOCOL_ERROR in HTTP/2 and
+//# H3_MESSAGE_ERROR in HTTP/3.
 fn authenticator_violation(error: InvalidAuthenticator) -> Violation {
     match error {
         InvalidAuthenticator::Malformed(Malformed::DuplicateExtension(_))

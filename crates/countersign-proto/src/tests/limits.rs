@@ -15,6 +15,13 @@ fn ask(pair: &mut Pair, count: usize) {
 
 #[test]
 fn a_raised_limit_makes_room_for_waiting_challenges() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A client MAY raise or lower a positive limit with a later SETTINGS frame of HTTP/2.
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# The number of requests that a server can make MUST NOT depend on the value the server itself
+    //# set.
     let mut pair = Pair::negotiated(1, policy());
     ask(&mut pair, 3);
     pair.settle();
@@ -27,6 +34,10 @@ fn a_raised_limit_makes_room_for_waiting_challenges() {
 
 #[test]
 fn a_lowered_limit_leaves_outstanding_requests_valid() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A changed limit MUST hold for what is asked from then on, while requests already
+    //# outstanding stay valid.
     let mut pair = Pair::negotiated(3, policy());
     ask(&mut pair, 3);
     pair.settle();
@@ -183,6 +194,12 @@ fn changes_that_are_never_acknowledged_do_not_pile_up() {
 
 #[test]
 fn a_server_keeps_to_its_own_bound_below_a_greater_limit() {
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# A server SHOULD limit how many requests it is ready to issue.
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# A server MAY issue fewer requests than the client would take.
     for limit in [3, u32::MAX] {
         let mut pair = Pair::negotiated(
             limit,
@@ -210,6 +227,9 @@ fn a_server_takes_any_limit_that_http3_can_carry() {
 
 #[test]
 fn any_value_of_the_server_but_zero_counts_as_support() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A server's setting greater than 1 MUST count as support.
     for value in [1, 2, u64::from(u32::MAX)] {
         let mut client = client(1);
         client.settings_sent();

@@ -16,6 +16,9 @@ use crate::{ChallengeId, Misuse, Violation};
 
 #[test]
 fn a_client_that_cannot_be_asked_yet() {
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# A client's value of zero MUST be understood as no support.
     let mut server = server(policy());
     assert_eq!(server.challenge(&generic()), Err(Misuse::NotNegotiated));
     server.settings_sent();
@@ -25,6 +28,9 @@ fn a_client_that_cannot_be_asked_yet() {
 
 #[test]
 fn too_many_challenges_wait() {
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# An implementation SHOULD bound the memory that one connection can take.
     let mut server = negotiated_server(
         ServerPolicy {
             max_queued: 2,
@@ -75,6 +81,10 @@ fn an_empty_pool() {
 
 #[test]
 fn a_limit_taken_back() {
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# An endpoint MUST NOT set SETTINGS_HTTP_CLIENT_CERT_AUTH to zero once it has set it to more
+    //# than zero.
     let mut announced = negotiated_client(2);
     assert_eq!(announced.set_limit(0), Err(Misuse::LimitTakenBack));
     let mut perhaps_announced = client(2);
@@ -96,6 +106,10 @@ fn no_more_contexts() {
 
 #[test]
 fn a_context_drawn_twice() {
+    //= specs/client-certs.md#section-5.2
+    //= type=test
+    //# A request MUST carry a context that has not been used before, because the protection against
+    //# replay rests on it.
     let mut server = with_random(9, &Stuck);
     server.challenge(&generic()).unwrap();
     assert_eq!(server.challenge(&generic()), Err(Misuse::ContextsExhausted));

@@ -14,6 +14,27 @@ fn ids<const N: usize>(ids: [u64; N]) -> [ChallengeId; N] {
 
 #[test]
 fn nothing_is_sent_before_both_have_announced_support() {
+    //= specs/client-certs.md#section-1.1
+    //= type=test
+    //# Authentication MUST be begun by the server, and only after both endpoints have announced
+    //# support.
+    //= specs/client-certs.md#section-3
+    //= type=test
+    //# An endpoint MUST NOT send AUTHENTICATOR_REQUESTS or a client's CERTIFICATE to a peer whose
+    //# SETTINGS have not announced support.
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# Every endpoint MUST announce support on its own behalf.
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# A client MUST NOT send CERTIFICATE before client and server have both announced support.
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# A server MUST NOT send AUTHENTICATOR_REQUESTS before client and server have both announced
+    //# support.
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# A server MAY send AUTHENTICATOR_REQUESTS at any moment after the client announced support.
     for client_first in [true, false] {
         let mut pair = Pair::new(
             2,
@@ -50,6 +71,22 @@ fn nothing_is_sent_before_both_have_announced_support() {
 
 #[test]
 fn a_connection_without_challenges_stays_silent() {
+    //= specs/client-certs.md#section-1.1
+    //= type=test
+    //# A client that supports the mechanism MUST say so, with the number of credentials it expects
+    //# to give, in its SETTINGS.
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# A client MUST announce in this setting the largest number of certificate credentials it
+    //# expects to provide.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A client MUST NOT send CERTIFICATE other than in answer to a request that is still
+    //# outstanding.
+    //= specs/client-certs.md#section-3.1.1
+    //= type=test
+    //# An HTTP/2 client MUST set a positive integer, the number of credentials it is willing to
+    //# give.
     let mut pair = Pair::negotiated(3, policy());
     assert!(pair.client.is_negotiated() && pair.server.is_negotiated());
     assert!(!pair.client_sends() && !pair.server_sends());
@@ -64,6 +101,15 @@ fn a_connection_without_challenges_stays_silent() {
 
 #[test]
 fn a_client_that_announces_nothing_is_not_asked() {
+    //= specs/client-certs.md#section-3.1
+    //= type=test
+    //# The value announced by a client that takes part MUST be greater than zero.
+    //= specs/client-certs.md#section-6.3
+    //= type=test
+    //# In HTTP/2 a setting that was never received MUST count as 0.
+    //= specs/client-certs.md#section-6.4
+    //= type=test
+    //# In HTTP/3 a setting that is absent MUST count as 0.
     let mut pair = Pair::negotiated(0, policy());
     assert_eq!(pair.client.local_settings(), []);
     assert!(!pair.client.is_negotiated() && !pair.server.is_negotiated());
@@ -75,6 +121,33 @@ fn a_client_that_announces_nothing_is_not_asked() {
 
 #[test]
 fn one_challenge_is_answered() {
+    //= specs/client-certs.md#section-1.1
+    //= type=test
+    //# A server MAY ask for credentials with an AUTHENTICATOR_REQUESTS frame.
+    //= specs/client-certs.md#section-1.1
+    //= type=test
+    //# A client MUST answer with CERTIFICATE frames that hold one exported authenticator each.
+    //= specs/client-certs.md#section-4
+    //= type=test
+    //# After negotiation a server MAY start authentication whenever it likes by sending
+    //# AUTHENTICATOR_REQUESTS.
+    //= specs/client-certs.md#section-4
+    //= type=test
+    //# A client MAY spend the requests it was given on CERTIFICATE frames.
+    //= specs/client-certs.md#section-4
+    //= type=test
+    //# A CERTIFICATE frame that presents a credential MUST hold an exported authenticator with the
+    //# chain and the proof that its key is held.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A CERTIFICATE frame MUST hold exactly one exported authenticator, made as RFC 9261, section
+    //# 5.2, says.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A client's CERTIFICATE MUST have the format that the server draft gives it, unchanged.
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) One authenticator MUST travel in one frame, never in several.
     let mut pair = Pair::negotiated(1, policy());
     let id = pair.server.challenge(&targeted()).unwrap();
     pair.settle();
@@ -95,6 +168,16 @@ fn one_challenge_is_answered() {
 
 #[test]
 fn answers_are_sent_in_the_order_of_the_requests() {
+    //= specs/client-certs.md#section-4.1.4
+    //= type=test
+    //# A client MUST answer every request with a CERTIFICATE frame, in the order in which
+    //# AUTHENTICATOR_REQUESTS listed them.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# The CERTIFICATE frames MUST follow each other in the order of the requests they answer.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A client MUST send one CERTIFICATE frame, neither fewer nor more, per request received.
     let mut pair = Pair::negotiated(4, policy());
     for _ in 0..4 {
         pair.server.challenge(&generic()).unwrap();
@@ -115,6 +198,30 @@ fn answers_are_sent_in_the_order_of_the_requests() {
 
 #[test]
 fn a_refusal_leaves_the_connection_alive() {
+    //= specs/client-certs.md#section-1.1
+    //= type=test
+    //# A server MAY ask again later on the same connection while the number asked for stays within
+    //# the client's limit.
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# A server MAY send more than one AUTHENTICATOR_REQUESTS frame on a connection.
+    //= specs/client-certs.md#section-4
+    //= type=test
+    //# A client that does not want to authenticate for a request MAY answer it with an empty
+    //# authenticator.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A CERTIFICATE frame MAY hold an empty authenticator.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A refusal by an empty authenticator MUST leave the connection alive.
+    //= specs/client-certs.md#section-5.3
+    //= type=test
+    //# A client that need not authenticate MAY prefer an empty authenticator.
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) The client's value MUST bound the requests outstanding at one time, not the requests
+    //# made over the life of the connection.
     let mut pair = Pair::negotiated(1, policy());
     for number in 0..3 {
         pair.server.challenge(&generic()).unwrap();
@@ -127,6 +234,15 @@ fn a_refusal_leaves_the_connection_alive() {
 
 #[test]
 fn a_challenge_beyond_the_limit_waits_its_turn() {
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# The requests that a client has yet to answer MUST NOT outnumber the limit in its setting.
+    //= specs/client-certs.md#section-4.1.4
+    //= type=test
+    //# A server MUST NOT have more requests outstanding at any time than the client announced.
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# Each request MUST serve for the construction of one exported authenticator.
     let mut pair = Pair::negotiated(2, policy());
     for _ in 0..5 {
         pair.server.challenge(&generic()).unwrap();
@@ -158,6 +274,19 @@ fn a_challenge_that_was_withdrawn_is_not_sent() {
 
 #[test]
 fn both_message_types_are_understood() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A server MUST send requests of message type 17 unless it was set to 13.
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A client MUST accept requests of message type 17 and of message type 13.
+    //= specs/client-certs.md#section-4
+    //= type=test
+    //# An AUTHENTICATOR_REQUESTS frame MUST hold a list of authenticator requests as RFC 9261,
+    //# section 4, defines them.
+    //= specs/client-certs.md#section-4.1.3
+    //= type=test
+    //# The measured bytes MUST be a ClientCertificateRequest as RFC 9261, section 4, defines it.
     for (message_type, number) in [
         (MessageType::ClientCertificateRequest, 17),
         (MessageType::CertificateRequest, 13),
@@ -184,6 +313,10 @@ fn both_message_types_are_understood() {
 
 #[test]
 fn an_answer_too_long_for_the_peer_is_declined_and_told() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) An authenticator too long for the frame size that the peer accepts MUST be replaced
+    //# by an empty one.
     let mut pair = Pair::negotiated(2, policy());
     pair.server.challenge(&generic()).unwrap();
     pair.server.challenge(&generic()).unwrap();

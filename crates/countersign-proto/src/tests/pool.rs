@@ -25,6 +25,21 @@ fn keep_all(pair: &mut Pair) -> usize {
 
 #[test]
 fn a_kept_challenge_serves_to_present_later_and_is_replaced() {
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# A server that has received CERTIFICATE frames MAY send further requests to refill the
+    //# client's supply.
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) A server MAY hand out untargeted challenges ahead of need.
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) A client MAY keep an untargeted challenge and answer it when it has something to
+    //# present.
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) A server MUST replace an untargeted challenge that was used, up to the number it was
+    //# set to keep.
     for (limit, generic_challenges, outstanding) in
         [(1, 1, 1), (1, 3, 1), (4, 1, 1), (4, 3, 3), (4, 9, 3)]
     {
@@ -55,6 +70,10 @@ fn a_challenge_taken_out_of_the_pool_can_be_put_back() {
 
 #[test]
 fn the_oldest_challenge_that_suits_is_taken() {
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) A client that presents a certificate unasked MUST use the oldest fitting challenge it
+    //# was left with.
     let mut pair = Pair::negotiated(3, policy());
     for template in [generic(), targeted(), targeted()] {
         pair.server.challenge(&template).unwrap();
@@ -75,6 +94,10 @@ fn the_oldest_challenge_that_suits_is_taken() {
 
 #[test]
 fn a_targeted_challenge_behind_kept_ones_makes_them_be_declined_and_replaced() {
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) A client that answers a targeted request behind unused untargeted ones MUST decline
+    //# those first, in their order.
     let mut pair = Pair::negotiated(4, pool(2));
     keep_all(&mut pair);
     pair.server.challenge(&targeted()).unwrap();
@@ -121,6 +144,9 @@ fn a_challenge_kept_behind_an_open_one_waits_for_it() {
 
 #[test]
 fn a_client_that_declines_everything_gets_no_endless_supply() {
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# A server MAY leave used requests without replacement.
     let mut pair = Pair::negotiated(4, pool(3));
     let mut declined = 0;
     for round in 0..20 {
@@ -140,6 +166,10 @@ fn a_client_that_declines_everything_gets_no_endless_supply() {
 
 #[test]
 fn the_pool_leaves_a_place_for_targeted_challenges() {
+    //= specs/client-certs.md#decisions-pool
+    //= type=test
+    //# (ours) Where the limit is greater than 1, untargeted challenges MUST leave room for a
+    //# targeted one.
     let mut pair = Pair::negotiated(3, pool(8));
     assert_eq!(keep_all(&mut pair), 2);
     pair.server.challenge(&targeted()).unwrap();

@@ -77,6 +77,9 @@ impl StaticCredentials {
                 Resolution::Decline("the request does not say what it wants".into())
             };
         }
+        //= specs/client-certs.md#section-5.3
+        //# A client SHOULD NOT present a certificate that identifies it where the resource or the
+        //# occasion does not call for it.
         let Some(credentials) = self.by_origin.get(origin) else {
             return Resolution::Decline("no identity is configured for this origin".into());
         };

@@ -52,6 +52,16 @@ impl Acceptor {
         let handle = AuthHandle::new(Arc::clone(&session), connection.server_name());
         let link = Arc::new(ServerLink(session));
         let inner = if tapped {
+            //= specs/exported-authenticators.md#section-4
+            //# A protocol that carries a request SHOULD run over a channel as secure as TLS, so
+            //# that the request stays confidential.
+            //= specs/exported-authenticators.md#section-4
+            //# The application MAY carry messages over the very connection they belong to.
+            //= specs/exported-authenticators.md#section-5
+            //# A protocol that carries an authenticator SHOULD run over a channel as secure as TLS,
+            //# so that the authenticator stays confidential.
+            //= specs/exported-authenticators.md#section-5
+            //# An authenticator MAY be carried over the connection it belongs to.
             MaybeTapped::tapped(stream, link)
         } else {
             MaybeTapped::plain(stream, link)

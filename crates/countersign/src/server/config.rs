@@ -83,8 +83,18 @@ impl CredentialKind {
     /// Decides whether a proven chain is this credential.
     pub(crate) fn evaluate(&self, proven: Proven, now: UnixTime) -> Result<Verified, Rejection> {
         let verified = proven
+            //= specs/client-certs.md#section-1.2
+            //# A server SHOULD judge every credential it receives by its own policy.
+            //= specs/client-certs.md#section-5.1
+            //# A server MUST validate with care that a client's certificate is one it trusts.
+            //= specs/client-certs.md#section-5.1
+            //# A server MUST make sure that a client's certificate suits the purpose it is used
+            //# for.
             .verify_client(&*self.verifier, now)
             .map_err(|rejected| Rejection::from(&rejected.reason))?;
+        //= specs/client-certs.md#section-5.1
+        //# A server MUST make sure that a client's certificate belongs to the identity that is
+        //# meant.
         self.constrain(verified.chain())?;
         Ok(verified)
     }

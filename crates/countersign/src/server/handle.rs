@@ -95,6 +95,8 @@ impl AuthHandle {
             .config()
             .kind(credential)
             .ok_or(Denied::UnknownCredential)?;
+        //= specs/client-certs.md#decisions-identities
+        //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
         let deadline = self.config().answer_timeout;
         tokio::time::timeout(deadline, self.resolve(kind))
             .await

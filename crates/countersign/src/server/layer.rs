@@ -81,6 +81,9 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send,
+    //= specs/client-certs.md#decisions-identities
+    //= type=implication
+    //# (ours) The body of a held request MUST NOT be read beyond the window of flow control.
     B: Send + 'static,
     R: From<Bytes> + Send + 'static,
 {
@@ -98,12 +101,35 @@ where
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let credential = Arc::clone(&self.credential);
         Box::pin(async move {
+            //= specs/client-certs.md#decisions-identities
+            //# (ours) A request whose credential is being asked for MUST be held until the answer
+            //# or the deadline.
             let verdict = match request.extensions().get::<AuthHandle>().cloned() {
                 Some(handle) => handle.require(&credential).await.map(drop),
                 None => Err(Denied::Missing),
             };
             match verdict {
+                //= specs/client-certs.md#section-4.2.1
+                //# A server MAY let an accepted certificate decide about access of later requests.
+                //= specs/client-certs.md#section-4.2.1
+                //# An application MAY determine whether an operation needs authentication, can use
+                //# it or is content with it.
+                //= specs/client-certs.md#section-5.1
+                //# An authorisation decision MUST NOT take the mere presence of a certificate for a
+                //# permission.
                 Ok(()) => ready.call(request).await,
+                //= specs/client-certs.md#decisions-bad
+                //# (ours) A request that needs a credential which was not obtained MUST be refused
+                //# with status 403.
+                //= specs/client-certs.md#section-1.2
+                //# An application MAY choose for itself what success and failure mean for access to
+                //# its resources.
+                //= specs/client-certs.md#section-4.2.1
+                //# A server MAY restrict the access of a client whose certificate is invalid,
+                //# untrusted or out of place.
+                //= specs/client-certs.md#section-4.2.1
+                //# A server MAY refuse single requests of a client whose certificate is invalid,
+                //# untrusted or out of place.
                 Err(denied) => Ok(refusal(&credential, denied)),
             }
         })

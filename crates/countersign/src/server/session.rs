@@ -41,6 +41,15 @@ struct State {
     /// Answers to generic challenges that are being verified.
     verifying: usize,
     asked_on_connect: bool,
+    //= specs/client-certs.md#section-5.4
+    //# A server MUST NOT assume that two streams of one connection can have different certificate
+    //# identities.
+    //= specs/client-certs.md#section-5.4
+    //# An identity MUST NOT be carried over to another connection unless a policy expressly allows
+    //# it.
+    //= specs/client-certs.md#decisions-identities
+    //# (ours) An identity MUST belong to the connection it was proven on, never to a stream or to a
+    //# resumed session.
     identities: Vec<Identity>,
     closing: Option<Violation>,
     closed: Option<Closed>,
@@ -206,6 +215,9 @@ impl ServerSession {
                 self.violate(violation);
                 return;
             }
+            //= specs/client-certs.md#section-4.2.1
+            //# The server MUST itself interpret a CERTIFICATE frame and decide what follows for the
+            //# session and for access.
             Ok(proven) => proven,
         };
         if generic {
@@ -241,6 +253,14 @@ impl ServerSession {
             .kinds
             .get(kind)
             .ok_or(Denied::UnknownCredential)?;
+        //= specs/client-certs.md#decisions-bad
+        //# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT
+        //# be a connection error.
+        //= specs/client-certs.md#decisions-bad
+        //# (ours) A certificate that is not acceptable MUST grant nothing.
+        //= specs/client-certs.md#section-1.2
+        //# A server MAY disregard a certificate and leave what the client is allowed to do as it
+        //# was.
         let verified = kind.evaluate(proven, now).map_err(Denied::Rejected)?;
         Ok(Identity::new(
             kind.name(),
@@ -252,6 +272,8 @@ impl ServerSession {
     /// A generic challenge may be answered with any credential; it grants all that accept it.
     fn evaluate_all(&self, proven: &Proven, now: UnixTime) -> Vec<Identity> {
         (0..self.config.kinds.len())
+            //= specs/client-certs.md#section-4.2.1
+            //# A server MAY ignore an accepted certificate altogether.
             .filter_map(|kind| self.evaluate(kind, proven.clone(), now).ok())
             .collect()
     }
@@ -281,6 +303,14 @@ impl ServerSession {
 
 impl State {
     /// A later proof of the same credential replaces the earlier one.
+    //= specs/client-certs.md#section-1.2
+    //# A server MAY accept a certificate and tie it to the client's session or to certain later
+    //# requests.
+    //= specs/client-certs.md#section-4.2.1
+    //# A server MAY tie an accepted certificate to the connection.
+    //= specs/client-certs.md#section-5.4
+    //# A certificate that was authenticated MUST be taken to hold for the whole HTTP connection
+    //# with all its streams.
     fn grant(&mut self, identity: Identity) {
         if self.closing.is_some() || self.closed.is_some() {
             return;
@@ -366,6 +396,8 @@ impl Link for ServerLink {
         }
         drop(state);
         let session = Arc::clone(&self.0);
+        //= specs/client-certs.md#section-5.5
+        //# An implementation SHOULD bound the computation that one connection can cause.
         tokio::spawn(async move { session.verify(answer) });
         // The answer made room for what waits behind the limit.
         self.0.wake();
@@ -411,6 +443,9 @@ impl Link for ServerLink {
         if state.closed.is_none() {
             state.closed = Some(how);
             state.asks.clear();
+            //= specs/client-certs.md#section-5.4
+            //= type=implication
+            //# An application MUST let an authenticated identity end with its connection.
             state.identities.clear();
             drop(state);
             self.0.changed.notify_waiters();

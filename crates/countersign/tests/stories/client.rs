@@ -196,6 +196,10 @@ async fn a_key_that_does_not_sign_declines_and_says_why() {
 
 #[tokio::test]
 async fn an_identity_for_another_origin_is_not_shown() {
+    //= specs/client-certs.md#section-5.3
+    //= type=test
+    //# A client SHOULD NOT present a certificate that identifies it where the resource or the
+    //# occasion does not call for it.
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let elsewhere = countersign::client::Origin::new("localhost", address.port() ^ 1);

@@ -11,6 +11,38 @@ use crate::support::{Client, device, rules, serve, show, user};
 
 #[tokio::test]
 async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
+    //= specs/client-certs.md#section-1.2
+    //= type=test
+    //# A server MAY accept a certificate and tie it to the client's session or to certain later
+    //# requests.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# A server MAY tie an accepted certificate to the connection.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# A server MAY let an accepted certificate decide about access of later requests.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# An application MAY determine whether an operation needs authentication, can use it or is
+    //# content with it.
+    //= specs/client-certs.md#section-5.4
+    //= type=test
+    //# A certificate that was authenticated MUST be taken to hold for the whole HTTP connection
+    //# with all its streams.
+    //= specs/exported-authenticators.md#section-4
+    //= type=test
+    //# A protocol that carries a request SHOULD run over a channel as secure as TLS, so that the
+    //# request stays confidential.
+    //= specs/exported-authenticators.md#section-4
+    //= type=test
+    //# The application MAY carry messages over the very connection they belong to.
+    //= specs/exported-authenticators.md#section-5
+    //= type=test
+    //# A protocol that carries an authenticator SHOULD run over a channel as secure as TLS, so that
+    //# the authenticator stays confidential.
+    //= specs/exported-authenticators.md#section-5
+    //= type=test
+    //# An authenticator MAY be carried over the connection it belongs to.
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
@@ -51,6 +83,14 @@ async fn both_message_types_and_both_hashes_work() {
 
 #[tokio::test]
 async fn requests_that_need_the_same_credential_share_one_question() {
+    //= specs/client-certs.md#section-5.4
+    //= type=test
+    //# A server MUST NOT assume that two streams of one connection can have different certificate
+    //# identities.
+    //= specs/client-certs.md#decisions-identities
+    //= type=test
+    //# (ours) A request whose credential is being asked for MUST be held until the answer or the
+    //# deadline.
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
@@ -93,6 +133,42 @@ async fn a_limit_of_one_is_enough_for_two_credentials() {
 
 #[tokio::test]
 async fn what_a_client_cannot_show_is_refused_with_the_reason() {
+    //= specs/client-certs.md#section-1.2
+    //= type=test
+    //# A server SHOULD judge every credential it receives by its own policy.
+    //= specs/client-certs.md#section-1.2
+    //= type=test
+    //# A server MAY disregard a certificate and leave what the client is allowed to do as it was.
+    //= specs/client-certs.md#section-1.2
+    //= type=test
+    //# An application MAY choose for itself what success and failure mean for access to its
+    //# resources.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# The server MUST itself interpret a CERTIFICATE frame and decide what follows for the session
+    //# and for access.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# A server MAY restrict the access of a client whose certificate is invalid, untrusted or out
+    //# of place.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# A server MAY refuse single requests of a client whose certificate is invalid, untrusted or
+    //# out of place.
+    //= specs/client-certs.md#section-5.1
+    //= type=test
+    //# A server MUST validate with care that a client's certificate is one it trusts.
+    //= specs/client-certs.md#decisions-bad
+    //= type=test
+    //# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT be a
+    //# connection error.
+    //= specs/client-certs.md#decisions-bad
+    //= type=test
+    //# (ours) A certificate that is not acceptable MUST grant nothing.
+    //= specs/client-certs.md#decisions-bad
+    //= type=test
+    //# (ours) A request that needs a credential which was not obtained MUST be refused with status
+    //# 403.
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
@@ -144,6 +220,9 @@ impl countersign::client::CredentialResolver for Silent {
 
 #[tokio::test]
 async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured() {
+    //= specs/client-certs.md#decisions-identities
+    //= type=test
+    //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
     within(async {
         let rules = rules().answer_timeout(Duration::from_millis(50));
         let address = serve(&TlsOptions::default(), rules).await;
@@ -161,6 +240,14 @@ async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured() {
 
 #[tokio::test]
 async fn an_identity_is_the_connections_alone() {
+    //= specs/client-certs.md#section-5.4
+    //= type=test
+    //# An identity MUST NOT be carried over to another connection unless a policy expressly allows
+    //# it.
+    //= specs/client-certs.md#decisions-identities
+    //= type=test
+    //# (ours) An identity MUST belong to the connection it was proven on, never to a stream or to a
+    //# resumed session.
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let tls = std::sync::Arc::new(TlsOptions::default().client_config());
@@ -216,6 +303,15 @@ async fn connect_resuming(
 
 #[tokio::test]
 async fn a_constraint_is_asked_after_the_verifier() {
+    //= specs/client-certs.md#section-5.1
+    //= type=test
+    //# A server MUST make sure that a client's certificate belongs to the identity that is meant.
+    //= specs/client-certs.md#section-4.2.1
+    //= type=test
+    //# A server MAY ignore an accepted certificate altogether.
+    //= specs/client-certs.md#section-5.1
+    //= type=test
+    //# An authorisation decision MUST NOT take the mere presence of a certificate for a permission.
     within(async {
         let alice = test_pki().alice.chain[0].clone();
         let user = user().constraint(move |chain| {
