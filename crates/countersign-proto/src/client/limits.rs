@@ -88,6 +88,9 @@ impl Limits {
 
     /// The peer acknowledged the oldest of the SETTINGS with a limit in it.
     pub(super) fn acked(&mut self) {
+        if !self.started {
+            return;
+        }
         if !self.first_acked {
             self.first_acked = true;
         } else if self.announced.len() > 1 {

@@ -1,8 +1,11 @@
 //! Tests of both machines, with messages passed by hand: no I/O, no clock, seeded randomness.
 
 mod fixtures;
+mod forge;
+mod hostile;
 mod limits;
 mod misuse;
 mod pair;
 mod polite;
 mod pool;
+mod table;
