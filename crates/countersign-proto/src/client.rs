@@ -142,12 +142,8 @@ impl ClientMachine {
             machine.peer.update(&machine.points, settings)?;
             if machine.peer != before {
                 // Only the latest matters, so a peer cannot fill the queue with changes.
-                machine
-                    .events
-                    .retain(|event| !matches!(event, ClientEvent::PeerSettings(_)));
-                machine
-                    .events
-                    .push_back(ClientEvent::PeerSettings(machine.peer));
+                machine.events.retain(|event| !matches!(event, ClientEvent::PeerSettings(_)));
+                machine.events.push_back(ClientEvent::PeerSettings(machine.peer));
             }
             Ok(())
         })
@@ -220,12 +216,8 @@ impl ClientMachine {
                 .receive_request(request?)
                 .map_err(request_violation)?;
             let id = ChallengeId(self.first + self.challenges.len() as u64);
-            self.events
-                .push_back(ClientEvent::Challenge(id, request.clone()));
-            self.challenges.push_back(Challenge {
-                request,
-                state: State::Open,
-            });
+            self.events.push_back(ClientEvent::Challenge(id, request.clone()));
+            self.challenges.push_back(Challenge { request, state: State::Open });
         }
         Ok(())
     }
@@ -240,9 +232,7 @@ impl ClientMachine {
     /// The request of a challenge, until its answer is sent.
     pub fn request(&self, id: ChallengeId) -> Option<&AuthenticatorRequest> {
         let index = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
-        self.challenges
-            .get(index)
-            .map(|challenge| &challenge.request)
+        self.challenges.get(index).map(|challenge| &challenge.request)
     }
 
     /// Answers with an authenticator that was made for this challenge's request.
@@ -306,9 +296,7 @@ impl ClientMachine {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
         }
-        let index =
-            id.0.checked_sub(self.first)
-                .and_then(|index| usize::try_from(index).ok());
+        let index = id.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         index
             .and_then(|index| self.challenges.get_mut(index))
             .filter(|challenge| !matches!(challenge.state, State::Answered(_)))
@@ -374,9 +362,7 @@ impl ClientMachine {
     }
 
     fn later_is_answered(&self) -> bool {
-        self.challenges
-            .iter()
-            .any(|challenge| matches!(challenge.state, State::Answered(_)))
+        self.challenges.iter().any(|challenge| matches!(challenge.state, State::Answered(_)))
     }
 
     fn empty_authenticator(&self, request: &AuthenticatorRequest) -> Vec<u8> {
@@ -388,8 +374,7 @@ impl ClientMachine {
     pub fn fail(&mut self, violation: Violation) {
         self.dead.get_or_insert(violation);
         self.challenges.clear();
-        self.events
-            .retain(|event| !matches!(event, ClientEvent::Challenge(..)));
+        self.events.retain(|event| !matches!(event, ClientEvent::Challenge(..)));
     }
 
     /// The violation that ended the machine.

@@ -129,10 +129,7 @@ impl CodePoints {
     //# HTTP/3 reserves for greasing.
     pub fn check(&self) -> Result<(), CodePointError> {
         let frames = [
-            (
-                "frame_authenticator_requests",
-                self.frame_authenticator_requests,
-            ),
+            ("frame_authenticator_requests", self.frame_authenticator_requests),
             ("frame_certificate", self.frame_certificate),
             ("frame_server_certificate", self.frame_server_certificate),
         ];
@@ -150,10 +147,8 @@ impl CodePoints {
         for (name, value) in settings {
             not_taken(name, value.into(), LAST_KNOWN_SETTING.into())?;
         }
-        let (name, value) = (
-            "error_server_certificate_invalid",
-            self.error_server_certificate_invalid,
-        );
+        let (name, value) =
+            ("error_server_certificate_invalid", self.error_server_certificate_invalid);
         not_taken(name, value, LAST_KNOWN_ERROR)?;
         if let Some(taken) = H3_ERRORS.iter().find(|range| range.contains(&value)) {
             let last = *taken.end();
@@ -202,9 +197,7 @@ impl CodePoints {
             Role::Client => (FrameKind::ServerCertificate, FrameKind::Certificate),
             Role::Server => (FrameKind::Certificate, FrameKind::ServerCertificate),
         };
-        [FrameKind::AuthenticatorRequests, first, second]
-            .into_iter()
-            .find(|kind| is(*kind))
+        [FrameKind::AuthenticatorRequests, first, second].into_iter().find(|kind| is(*kind))
     }
 }
 
@@ -240,18 +233,9 @@ mod tests {
         //# (ours) The frames of client and server that carry an authenticator MUST share one type
         //# by default and be told apart by their direction.
         let points = CodePoints::default();
-        assert_eq!(
-            points.classify(0xf6, Role::Server),
-            Some(FrameKind::Certificate)
-        );
-        assert_eq!(
-            points.classify(0xf6, Role::Client),
-            Some(FrameKind::ServerCertificate)
-        );
-        assert_eq!(
-            points.classify(0xf5, Role::Server),
-            Some(FrameKind::AuthenticatorRequests)
-        );
+        assert_eq!(points.classify(0xf6, Role::Server), Some(FrameKind::Certificate));
+        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::ServerCertificate));
+        assert_eq!(points.classify(0xf5, Role::Server), Some(FrameKind::AuthenticatorRequests));
         assert_eq!(points.classify(0x00, Role::Server), None);
     }
 
@@ -263,18 +247,9 @@ mod tests {
         //= specs/client-certs.md#decisions-frames
         //= type=test
         //# (ours) The code points MUST be settable, with the same values for HTTP/2 and HTTP/3.
-        let points = CodePoints {
-            frame_server_certificate: 0xf7,
-            ..CodePoints::default()
-        };
-        assert_eq!(
-            points.classify(0xf6, Role::Client),
-            Some(FrameKind::Certificate)
-        );
-        assert_eq!(
-            points.classify(0xf7, Role::Server),
-            Some(FrameKind::ServerCertificate)
-        );
+        let points = CodePoints { frame_server_certificate: 0xf7, ..CodePoints::default() };
+        assert_eq!(points.classify(0xf6, Role::Client), Some(FrameKind::Certificate));
+        assert_eq!(points.classify(0xf7, Role::Server), Some(FrameKind::ServerCertificate));
     }
 
     #[test]

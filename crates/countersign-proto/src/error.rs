@@ -28,10 +28,7 @@ pub enum Rejection {
 
 impl From<&rustls::Error> for Rejection {
     /// Sorts a verifier's word. What is not understood counts as untrusted.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rustls' reasons are open-ended"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls' reasons are open-ended")]
     fn from(error: &rustls::Error) -> Self {
         let reason = match error {
             rustls::Error::InvalidCertificate(reason) => reason,
@@ -110,24 +107,12 @@ mod tests {
         let certificate = |reason| rustls::Error::InvalidCertificate(reason);
         for (reason, rejection) in [
             (CertificateError::Expired, Rejection::Expired),
-            (
-                CertificateError::ExpiredContext { time, not_after },
-                Rejection::Expired,
-            ),
+            (CertificateError::ExpiredContext { time, not_after }, Rejection::Expired),
             (CertificateError::NotValidYet, Rejection::Expired),
-            (
-                CertificateError::NotValidYetContext { time, not_before },
-                Rejection::Expired,
-            ),
+            (CertificateError::NotValidYetContext { time, not_before }, Rejection::Expired),
             (CertificateError::Revoked, Rejection::Revoked),
-            (
-                CertificateError::UnknownRevocationStatus,
-                Rejection::RevocationUnknown,
-            ),
-            (
-                CertificateError::ExpiredRevocationList,
-                Rejection::RevocationUnknown,
-            ),
+            (CertificateError::UnknownRevocationStatus, Rejection::RevocationUnknown),
+            (CertificateError::ExpiredRevocationList, Rejection::RevocationUnknown),
             (
                 CertificateError::ExpiredRevocationListContext { time, next_update },
                 Rejection::RevocationUnknown,
@@ -151,20 +136,10 @@ mod tests {
             (CertificateError::UnknownIssuer, Rejection::Untrusted),
             (CertificateError::BadEncoding, Rejection::Untrusted),
             (CertificateError::BadSignature, Rejection::Untrusted),
-            (
-                CertificateError::UnhandledCriticalExtension,
-                Rejection::Untrusted,
-            ),
-            (
-                CertificateError::ApplicationVerificationFailure,
-                Rejection::Untrusted,
-            ),
+            (CertificateError::UnhandledCriticalExtension, Rejection::Untrusted),
+            (CertificateError::ApplicationVerificationFailure, Rejection::Untrusted),
         ] {
-            assert_eq!(
-                Rejection::from(&certificate(reason.clone())),
-                rejection,
-                "{reason:?}"
-            );
+            assert_eq!(Rejection::from(&certificate(reason.clone())), rejection, "{reason:?}");
         }
     }
 

@@ -19,9 +19,7 @@ pub fn read_requests(payload: &Bytes) -> Result<Vec<Bytes>, Violation> {
         //# The payload MUST hold at least one element.
         return Err(Violation::EmptyRequests);
     }
-    requests(payload)
-        .map(|request| Ok(payload.slice_ref(request?)))
-        .collect()
+    requests(payload).map(|request| Ok(payload.slice_ref(request?))).collect()
 }
 
 /// The requests in a payload, one after the other; nothing follows an error.

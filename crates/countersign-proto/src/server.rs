@@ -129,12 +129,8 @@ impl ServerMachine {
             let before = machine.peer;
             machine.peer.update(&machine.points, settings)?;
             if machine.peer != before {
-                machine
-                    .events
-                    .retain(|event| !matches!(event, ServerEvent::PeerSettings(_)));
-                machine
-                    .events
-                    .push_back(ServerEvent::PeerSettings(machine.peer));
+                machine.events.retain(|event| !matches!(event, ServerEvent::PeerSettings(_)));
+                machine.events.push_back(ServerEvent::PeerSettings(machine.peer));
             }
             Ok(())
         })
@@ -220,11 +216,7 @@ impl ServerMachine {
             })?;
         let id = ChallengeId(self.next);
         self.next += 1;
-        Ok(Challenge {
-            id,
-            request,
-            generic,
-        })
+        Ok(Challenge { id, request, generic })
     }
 
     /// Withdraws a challenge that nobody waits for any more, if it has not been sent.
@@ -296,8 +288,7 @@ impl ServerMachine {
         if let Some(violation) = self.dead {
             return Err(violation);
         }
-        self.take_certificate(payload)
-            .inspect_err(|violation| self.fail(*violation))
+        self.take_certificate(payload).inspect_err(|violation| self.fail(*violation))
     }
 
     fn take_certificate(&mut self, payload: Bytes) -> Result<Answer, Violation> {
@@ -318,18 +309,10 @@ impl ServerMachine {
         }
         //= specs/client-certs.md#section-4.1
         //# Each request MUST serve for the construction of one exported authenticator.
-        let Some(Challenge {
-            id,
-            request,
-            generic,
-        }) = self.outstanding.pop_front()
-        else {
+        let Some(Challenge { id, request, generic }) = self.outstanding.pop_front() else {
             return Err(Violation::Unsolicited);
         };
-        self.connection
-            .contexts()
-            .answer(request.context())
-            .map_err(|_| Violation::Replayed)?;
+        self.connection.contexts().answer(request.context()).map_err(|_| Violation::Replayed)?;
         // Each targeted challenge excuses at most the generic ones that stood before it, so a client
         // that declines everything gets no endless supply.
         if generic && empty && self.outstanding.iter().all(|one| one.generic) {
@@ -349,11 +332,7 @@ impl ServerMachine {
 
     /// Why an authenticator with this context cannot stand where it does.
     fn misplaced(&mut self, context: &[u8]) -> Violation {
-        if self
-            .outstanding
-            .iter()
-            .any(|challenge| challenge.request.context() == context)
-        {
+        if self.outstanding.iter().any(|challenge| challenge.request.context() == context) {
             Violation::OutOfOrder
         } else if self.connection.contexts().is_answered(context) {
             Violation::Replayed
@@ -424,8 +403,7 @@ impl ServerMachine {
             // The others are as long.
             self.generic_wanted = 0;
         } else {
-            self.events
-                .push_back(ServerEvent::ChallengeTooLong(challenge.id));
+            self.events.push_back(ServerEvent::ChallengeTooLong(challenge.id));
         }
     }
 

@@ -10,9 +10,7 @@ pub const MAX: u64 = (1 << 62) - 1;
 pub fn read(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let first = *bytes.first()?;
     let (field, rest) = bytes.split_at_checked(1 << (first >> 6))?;
-    let value = field
-        .iter()
-        .fold(0, |value, byte| (value << 8) | u64::from(*byte));
+    let value = field.iter().fold(0, |value, byte| (value << 8) | u64::from(*byte));
     Some((value & (u64::MAX >> (66 - 8 * field.len().min(8))), rest))
 }
 
@@ -45,10 +43,7 @@ mod tests {
             (&[0x40, 0x25], 37),
             (&[0x7b, 0xbd], 15_293),
             (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
-            (
-                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c],
-                151_288_809_941_952_652,
-            ),
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c], 151_288_809_941_952_652),
             (&[0xff; 8], MAX),
         ] {
             assert_eq!(read(bytes), Some((value, &[][..])));

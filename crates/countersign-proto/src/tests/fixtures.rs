@@ -44,9 +44,8 @@ pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
 pub(super) fn values(seed: u64) -> Arc<ExporterValues> {
     let hash = AuthenticatorHash::of_algorithm(HashAlgorithm::SHA256, &PROVIDER).unwrap();
     let values = ExporterValues::from_exporter(hash, |output, label, _| {
-        let label: u64 = label.iter().fold(seed, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add((*byte).into())
-        });
+        let label: u64 =
+            label.iter().fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
         SeededRandom::new(label).fill(output).unwrap();
         Ok::<_, Infallible>(())
     });
@@ -65,9 +64,7 @@ pub(super) fn targeted() -> RequestTemplate {
 
 /// A request with 32 times `context` for its context.
 pub(super) fn request(context: u8) -> AuthenticatorRequest {
-    generic()
-        .build(MessageType::ClientCertificateRequest, &[context; 32])
-        .unwrap()
+    generic().build(MessageType::ClientCertificateRequest, &[context; 32]).unwrap()
 }
 
 /// A payload of AUTHENTICATOR_REQUESTS.
@@ -90,10 +87,7 @@ pub(super) fn refusal(request: &AuthenticatorRequest) -> Vec<u8> {
 }
 
 pub(super) fn client_auth(value: u64) -> Vec<Setting> {
-    vec![Setting {
-        id: CodePoints::default().settings_client_cert_auth.into(),
-        value,
-    }]
+    vec![Setting { id: CodePoints::default().settings_client_cert_auth.into(), value }]
 }
 
 /// A client on connection 0.

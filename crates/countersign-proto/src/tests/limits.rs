@@ -46,11 +46,7 @@ fn a_lowered_limit_leaves_outstanding_requests_valid() {
     ask(&mut pair, 1);
     for number in 0..3 {
         pair.settle();
-        assert_eq!(
-            pair.asked.len(),
-            3,
-            "nothing new while more than one is owed"
-        );
+        assert_eq!(pair.asked.len(), 3, "nothing new while more than one is owed");
         pair.present(ChallengeId(number));
     }
     pair.settle();
@@ -77,9 +73,7 @@ fn what_is_asked_after_the_acknowledgement_counts_against_the_lower_limit() {
     client.settings_acked();
     client.set_limit(1).unwrap();
     assert_eq!(client.poll_transmit(MAX_PAYLOAD), settings(1));
-    client
-        .requests(&payload([&request(1), &request(2)]))
-        .unwrap();
+    client.requests(&payload([&request(1), &request(2)])).unwrap();
     client.settings_acked();
     let refused = client.requests(&payload([&request(3)]));
     assert_eq!(refused, Err(Violation::TooManyRequests));
@@ -93,9 +87,7 @@ fn the_first_acknowledgement_is_not_that_of_a_change() {
     client.set_limit(1).unwrap();
     assert_eq!(client.poll_transmit(MAX_PAYLOAD), settings(1));
     client.settings_acked();
-    client
-        .requests(&payload([&request(1), &request(2)]))
-        .unwrap();
+    client.requests(&payload([&request(1), &request(2)])).unwrap();
 }
 
 #[test]
@@ -109,9 +101,7 @@ fn an_acknowledgement_too_many_changes_nothing() {
     client.set_limit(2).unwrap();
     client.settings_acked();
     assert_eq!(client.poll_transmit(MAX_PAYLOAD), settings(2));
-    client
-        .requests(&payload([&request(1), &request(2)]))
-        .unwrap();
+    client.requests(&payload([&request(1), &request(2)])).unwrap();
 }
 
 #[test]
@@ -128,9 +118,7 @@ fn a_raised_limit_that_was_not_sent_is_not_in_force() {
 fn support_can_be_announced_later() {
     let mut pair = Pair::negotiated(0, policy());
     pair.client.set_limit(2).unwrap();
-    let unsent = pair
-        .client
-        .frame_header(FrameKind::AuthenticatorRequests, Place::Control);
+    let unsent = pair.client.frame_header(FrameKind::AuthenticatorRequests, Place::Control);
     assert_eq!(unsent, Err(Violation::NotNegotiated));
 
     let mut pair = Pair::negotiated(0, policy());
@@ -201,13 +189,7 @@ fn a_server_keeps_to_its_own_bound_below_a_greater_limit() {
     //= type=test
     //# A server MAY issue fewer requests than the client would take.
     for limit in [3, u32::MAX] {
-        let mut pair = Pair::negotiated(
-            limit,
-            ServerPolicy {
-                max_outstanding: 2,
-                ..policy()
-            },
-        );
+        let mut pair = Pair::negotiated(limit, ServerPolicy { max_outstanding: 2, ..policy() });
         ask(&mut pair, 5);
         pair.settle();
         assert_eq!(pair.server.outstanding(), 2);

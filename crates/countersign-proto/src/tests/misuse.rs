@@ -31,13 +31,7 @@ fn too_many_challenges_wait() {
     //= specs/client-certs.md#section-5.5
     //= type=test
     //# An implementation SHOULD bound the memory that one connection can take.
-    let mut server = negotiated_server(
-        ServerPolicy {
-            max_queued: 2,
-            ..policy()
-        },
-        1,
-    );
+    let mut server = negotiated_server(ServerPolicy { max_queued: 2, ..policy() }, 1);
     server.challenge(&generic()).unwrap();
     let second = server.challenge(&generic()).unwrap();
     assert_eq!(server.challenge(&generic()), Err(Misuse::QueueFull));
@@ -50,9 +44,7 @@ fn a_challenge_that_is_not_there() {
     let mut client = negotiated_client(2);
     let unknown = Err(Misuse::NoSuchChallenge);
     assert_eq!(client.answer(ChallengeId(0), vec![1]), unknown);
-    client
-        .requests(&payload([&request(0), &request(1)]))
-        .unwrap();
+    client.requests(&payload([&request(0), &request(1)])).unwrap();
     for id in [2, u64::MAX].map(ChallengeId) {
         assert_eq!(client.answer(id, vec![1]), unknown);
         assert_eq!(client.decline(id), unknown);
@@ -123,14 +115,9 @@ fn no_random_numbers() {
 
 #[test]
 fn a_template_that_makes_no_request() {
-    let twice = generic().extension(Extension {
-        typ: ExtensionType::SIGNATURE_ALGORITHMS,
-        body: vec![0, 2, 4, 3],
-    });
-    let huge = generic().extension(Extension {
-        typ: ExtensionType(0xfafa),
-        body: vec![0; 0xffff],
-    });
+    let twice = generic()
+        .extension(Extension { typ: ExtensionType::SIGNATURE_ALGORITHMS, body: vec![0, 2, 4, 3] });
+    let huge = generic().extension(Extension { typ: ExtensionType(0xfafa), body: vec![0; 0xffff] });
     let named = generic().server_name("localhost".try_into().unwrap());
     for template in [RequestTemplate::new(Vec::new()), twice, huge, named] {
         let mut server = negotiated_server(policy(), 1);

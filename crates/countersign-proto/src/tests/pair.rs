@@ -144,9 +144,7 @@ impl Pair {
         self.server.frame_header(frame.kind, Place::Control)?;
         let answer = self.server.certificate(frame.payload)?;
         let id = answer.id;
-        let validated = answer
-            .verify()
-            .inspect_err(|violation| self.server.fail(*violation))?;
+        let validated = answer.verify().inspect_err(|violation| self.server.fail(*violation))?;
         self.answers.push((id, validated));
         Ok(())
     }

@@ -36,13 +36,7 @@ fn nothing_is_sent_before_both_have_announced_support() {
     //= type=test
     //# A server MAY send AUTHENTICATOR_REQUESTS at any moment after the client announced support.
     for client_first in [true, false] {
-        let mut pair = Pair::new(
-            2,
-            ServerPolicy {
-                generic_challenges: 1,
-                ..policy()
-            },
-        );
+        let mut pair = Pair::new(2, ServerPolicy { generic_challenges: 1, ..policy() });
         assert!(!pair.client_sends() && !pair.server_sends());
         if client_first {
             pair.start_client();
@@ -52,10 +46,7 @@ fn nothing_is_sent_before_both_have_announced_support() {
             assert!(pair.client_receives().unwrap());
         }
         assert!(!pair.client_sends() && !pair.server_sends());
-        assert_eq!(
-            pair.server.challenge(&generic()),
-            Err(Misuse::NotNegotiated)
-        );
+        assert_eq!(pair.server.challenge(&generic()), Err(Misuse::NotNegotiated));
         if client_first {
             pair.start_server();
         } else {
@@ -91,11 +82,8 @@ fn a_connection_without_challenges_stays_silent() {
     assert!(pair.client.is_negotiated() && pair.server.is_negotiated());
     assert!(!pair.client_sends() && !pair.server_sends());
     assert_eq!(pair.asked(), ids([]));
-    let announced = PeerSettings {
-        client_cert_auth: Some(3),
-        server_cert_auth: None,
-        received: true,
-    };
+    let announced =
+        PeerSettings { client_cert_auth: Some(3), server_cert_auth: None, received: true };
     assert_eq!(pair.server.peer(), announced);
 }
 
@@ -113,10 +101,7 @@ fn a_client_that_announces_nothing_is_not_asked() {
     let mut pair = Pair::negotiated(0, policy());
     assert_eq!(pair.client.local_settings(), []);
     assert!(!pair.client.is_negotiated() && !pair.server.is_negotiated());
-    assert_eq!(
-        pair.server.challenge(&generic()),
-        Err(Misuse::NotNegotiated)
-    );
+    assert_eq!(pair.server.challenge(&generic()), Err(Misuse::NotNegotiated));
 }
 
 #[test]
@@ -151,19 +136,13 @@ fn one_challenge_is_answered() {
     let mut pair = Pair::negotiated(1, policy());
     let id = pair.server.challenge(&targeted()).unwrap();
     pair.settle();
-    assert_eq!(
-        (pair.client.outstanding(), pair.server.outstanding()),
-        (1, 1)
-    );
+    assert_eq!((pair.client.outstanding(), pair.server.outstanding()), (1, 1));
     let (seen, request) = pair.asked.pop_front().unwrap();
     assert!(request.is_targeted());
     pair.present(seen);
     pair.settle();
     assert_eq!(pair.answers(), [(id.0, true)]);
-    assert_eq!(
-        (pair.client.outstanding(), pair.server.outstanding()),
-        (0, 0)
-    );
+    assert_eq!((pair.client.outstanding(), pair.server.outstanding()), (0, 0));
 }
 
 #[test]
@@ -287,17 +266,10 @@ fn both_message_types_are_understood() {
     //= specs/client-certs.md#section-4.1.3
     //= type=test
     //# The measured bytes MUST be a ClientCertificateRequest as RFC 9261, section 4, defines it.
-    for (message_type, number) in [
-        (MessageType::ClientCertificateRequest, 17),
-        (MessageType::CertificateRequest, 13),
-    ] {
-        let mut pair = Pair::negotiated(
-            1,
-            ServerPolicy {
-                message_type,
-                ..policy()
-            },
-        );
+    for (message_type, number) in
+        [(MessageType::ClientCertificateRequest, 17), (MessageType::CertificateRequest, 13)]
+    {
+        let mut pair = Pair::negotiated(1, ServerPolicy { message_type, ..policy() });
         pair.server.challenge(&generic()).unwrap();
         assert!(pair.server_sends());
         let Some(Wire::Frame(frame)) = pair.to_client.front() else {

@@ -8,10 +8,7 @@ use crate::ChallengeId;
 use crate::server::ServerPolicy;
 
 fn pool(generic_challenges: usize) -> ServerPolicy {
-    ServerPolicy {
-        generic_challenges,
-        ..policy()
-    }
+    ServerPolicy { generic_challenges, ..policy() }
 }
 
 /// Puts everything that was asked into the pool.
@@ -85,11 +82,7 @@ fn the_oldest_challenge_that_suits_is_taken() {
     pair.present(ChallengeId(1));
     pair.settle();
     assert_eq!(pair.answers(), [(0, false), (1, true)]);
-    assert_eq!(
-        pair.client.outstanding(),
-        1,
-        "what stands behind stays kept"
-    );
+    assert_eq!(pair.client.outstanding(), 1, "what stands behind stays kept");
 }
 
 #[test]
@@ -195,13 +188,7 @@ fn waiting_targeted_challenges_come_before_new_generic_ones() {
 
 #[test]
 fn a_full_queue_does_not_drain_the_pool() {
-    let mut pair = Pair::negotiated(
-        2,
-        ServerPolicy {
-            max_queued: 1,
-            ..pool(1)
-        },
-    );
+    let mut pair = Pair::negotiated(2, ServerPolicy { max_queued: 1, ..pool(1) });
     keep_all(&mut pair);
     pair.server.challenge(&targeted()).unwrap();
     pair.settle();
@@ -247,10 +234,7 @@ fn a_generic_challenge_that_does_not_fit_into_a_frame_comes_with_the_next() {
             lens.push(frame.payload.len());
         }
     }
-    assert!(
-        lens.len() == 2 && lens.iter().all(|len| (46..=90).contains(len)),
-        "{lens:?}"
-    );
+    assert!(lens.len() == 2 && lens.iter().all(|len| (46..=90).contains(len)), "{lens:?}");
     pair.settle();
     assert_eq!(pair.asked().len(), 2);
 }
