@@ -56,10 +56,7 @@ impl Caller {
             not_after: certificate.validity().not_after.timestamp(),
             names: names_in(&certificate)?,
             leaf: leaf.clone().into_owned(),
-            issuers: issuers
-                .iter()
-                .map(|issuer| issuer.clone().into_owned())
-                .collect(),
+            issuers: issuers.iter().map(|issuer| issuer.clone().into_owned()).collect(),
             fields: OnceLock::new(),
         })
     }
@@ -132,9 +129,7 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'
 ///
 /// Names with characters outside of printable ASCII are left out: none of the three kinds may have them.
 pub(crate) fn names_in(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, Rejection> {
-    let extension = certificate
-        .subject_alternative_name()
-        .map_err(|_| Rejection::Untrusted)?;
+    let extension = certificate.subject_alternative_name().map_err(|_| Rejection::Untrusted)?;
     let Some(extension) = extension else {
         return Ok(Vec::new());
     };

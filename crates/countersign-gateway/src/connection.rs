@@ -59,11 +59,7 @@ pub(crate) async fn serve(
 ) {
     let h2 = stream.alpn() == Some(b"h2");
     let activity = Arc::new(Activity::default());
-    let session = Arc::new(Session {
-        auth,
-        client,
-        callers: Mutex::default(),
-    });
+    let session = Arc::new(Session { auth, client, callers: Mutex::default() });
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
         let (shared, session) = (Arc::clone(&shared), Arc::clone(&session));
@@ -122,9 +118,7 @@ async fn answer(
                 credentials = ?problem.credentials,
                 "a request was refused"
             );
-            problem
-                .into_response(&method, &shared.proxy_name)
-                .map(Either::Left)
+            problem.into_response(&method, &shared.proxy_name).map(Either::Left)
         }
     }
 }
@@ -136,12 +130,8 @@ async fn relay(
     body: Incoming,
     exchange: Exchange,
 ) -> Result<Response<Relayed<Incoming, Exchange>>, Problem> {
-    let Admission {
-        route,
-        path,
-        authority,
-        callers,
-    } = policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
+    let Admission { route, path, authority, callers } =
+        policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
 
     tracing::debug!(client = %session.client, route = route.path, upstream = %route.upstream, "a request passes");
     headers::prepare_request(
@@ -161,10 +151,7 @@ async fn relay(
     *request.method_mut() = parts.method;
     *request.headers_mut() = parts.headers;
 
-    let mut response = shared
-        .upstreams
-        .send(&route.upstream, &authority, target, request)
-        .await?;
+    let mut response = shared.upstreams.send(&route.upstream, &authority, target, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Problem::new(
             Kind::UpstreamProtocol,
@@ -210,10 +197,7 @@ impl policy::Connection for Session {
 
     fn held(&self) -> Vec<Arc<Caller>> {
         let identities = self.auth.identities();
-        identities
-            .iter()
-            .filter_map(|identity| self.caller(identity).ok())
-            .collect()
+        identities.iter().filter_map(|identity| self.caller(identity).ok()).collect()
     }
 }
 

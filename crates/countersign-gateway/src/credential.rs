@@ -50,11 +50,7 @@ impl Constraint {
         let certificate = parse(chain.first().ok_or(Rejection::Untrusted)?)?;
         if !self.extended_key_usages.is_empty() {
             let purposes = purposes_of(&certificate)?;
-            if !self
-                .extended_key_usages
-                .iter()
-                .all(|needed| purposes.contains(needed))
-            {
+            if !self.extended_key_usages.iter().all(|needed| purposes.contains(needed)) {
                 return Err(Rejection::WrongPurpose);
             }
         }
@@ -82,9 +78,7 @@ pub(crate) const PURPOSES: [(&str, &str); 8] = [
 fn purposes_of(
     certificate: &x509_parser::certificate::X509Certificate<'_>,
 ) -> Result<Vec<String>, Rejection> {
-    let extension = certificate
-        .extended_key_usage()
-        .map_err(|_| Rejection::Untrusted)?;
+    let extension = certificate.extended_key_usage().map_err(|_| Rejection::Untrusted)?;
     let Some(extension) = extension else {
         return Ok(Vec::new());
     };
@@ -98,18 +92,8 @@ fn purposes_of(
         (usage.ocsp_signing, "1.3.6.1.5.5.7.3.9"),
         (usage.any, "2.5.29.37.0"),
     ];
-    let named = flagged
-        .into_iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, oid)| oid.to_owned());
-    Ok(named
-        .chain(
-            usage
-                .other
-                .iter()
-                .map(x509_parser::oid_registry::Oid::to_id_string),
-        )
-        .collect())
+    let named = flagged.into_iter().filter(|(set, _)| *set).map(|(_, oid)| oid.to_owned());
+    Ok(named.chain(usage.other.iter().map(x509_parser::oid_registry::Oid::to_id_string)).collect())
 }
 
 /// Makes the verifier of a credential. An empty `crls` means that revocation is not checked.
@@ -123,11 +107,7 @@ pub(crate) fn verifier(
     if crls.is_empty() {
         return builder().build();
     }
-    let with_lists = || {
-        builder()
-            .with_crls(crls.iter().cloned())
-            .enforce_revocation_expiration()
-    };
+    let with_lists = || builder().with_crls(crls.iter().cloned()).enforce_revocation_expiration();
     Ok(Arc::new(WithRevocation {
         leaf: with_lists().only_check_end_entity_revocation().build()?,
         path: with_lists().allow_unknown_revocation_status().build()?,
@@ -152,8 +132,7 @@ impl ClientCertVerifier for WithRevocation {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.leaf
-            .verify_client_cert(end_entity, intermediates, now)?;
+        self.leaf.verify_client_cert(end_entity, intermediates, now)?;
         self.path.verify_client_cert(end_entity, intermediates, now)
     }
 
@@ -197,11 +176,7 @@ impl PossessionOnly {
         credentials: &[Credential],
         provider: &Arc<CryptoProvider>,
     ) -> Option<Self> {
-        let accepting = || {
-            credentials
-                .iter()
-                .filter(|credential| credential.accept_handshake)
-        };
+        let accepting = || credentials.iter().filter(|credential| credential.accept_handshake);
         accepting().next()?;
         let mut hints: Vec<DistinguishedName> = Vec::new();
         for hint in accepting().flat_map(|credential| credential.verifier.root_hint_subjects()) {
@@ -209,10 +184,7 @@ impl PossessionOnly {
                 hints.push(hint.clone());
             }
         }
-        Some(Self {
-            hints,
-            provider: Arc::clone(provider),
-        })
+        Some(Self { hints, provider: Arc::clone(provider) })
     }
 }
 
@@ -240,12 +212,7 @@ impl ClientCertVerifier for PossessionOnly {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -254,17 +221,13 @@ impl ClientCertVerifier for PossessionOnly {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,10 +37,7 @@ fn render_relative(relative: &RelativeDistinguishedName<'_>) -> String {
 
 fn render_attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type().to_id_string();
-    let short = SHORT
-        .iter()
-        .find(|(known, _)| *known == oid)
-        .map(|(_, short)| *short);
+    let short = SHORT.iter().find(|(known, _)| *known == oid).map(|(_, short)| *short);
     match (short, attribute.as_str()) {
         (Some(short), Ok(value)) => {
             let mut out = format!("{short}=");
@@ -99,10 +96,7 @@ mod tests {
         let sets: Vec<u8> = attributes
             .iter()
             .flat_map(|(oid, tag, value)| {
-                tlv(
-                    0x31,
-                    &tlv(0x30, &[tlv(0x06, oid), tlv(*tag, value)].concat()),
-                )
+                tlv(0x31, &tlv(0x30, &[tlv(0x06, oid), tlv(*tag, value)].concat()))
             })
             .collect();
         tlv(0x30, &sets)
@@ -119,10 +113,7 @@ mod tests {
 
     #[test]
     fn the_last_comes_first() {
-        assert_eq!(
-            rendered(&[(O, UTF8, b"Example"), (CN, UTF8, b"alice")]),
-            "CN=alice,O=Example"
-        );
+        assert_eq!(rendered(&[(O, UTF8, b"Example"), (CN, UTF8, b"alice")]), "CN=alice,O=Example");
         assert_eq!(rendered(&[]), "");
     }
 

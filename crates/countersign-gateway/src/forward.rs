@@ -52,10 +52,7 @@ impl Forward {
     pub(crate) fn apply(&self, callers: &[Arc<Caller>], headers: &mut HeaderMap) {
         let find = |name: &Option<Arc<str>>| {
             let name = name.as_deref()?;
-            callers
-                .iter()
-                .find(|caller| caller.credential() == name)
-                .map(|caller| caller.fields())
+            callers.iter().find(|caller| caller.credential() == name).map(|caller| caller.fields())
         };
         let mut set = |name: HeaderName, value: &Option<HeaderValue>| {
             if let Some(value) = value {
@@ -70,15 +67,10 @@ impl Forward {
             set(XFCC, &fields.xfcc);
         }
         if self.identities {
-            let members: Vec<&str> = callers
-                .iter()
-                .filter_map(|caller| caller.fields().identity.as_deref())
-                .collect();
+            let members: Vec<&str> =
+                callers.iter().filter_map(|caller| caller.fields().identity.as_deref()).collect();
             if !members.is_empty() {
-                set(
-                    CLIENT_IDENTITIES,
-                    &HeaderValue::from_str(&members.join(", ")).ok(),
-                );
+                set(CLIENT_IDENTITIES, &HeaderValue::from_str(&members.join(", ")).ok());
             }
         }
     }
@@ -92,11 +84,7 @@ pub(crate) fn fields_of(caller: &Caller) -> Fields {
         chain.bare_item(issuer.as_ref());
     }
     Fields {
-        client_cert: value(
-            ItemSerializer::new()
-                .bare_item(caller.leaf().as_ref())
-                .finish(),
-        ),
+        client_cert: value(ItemSerializer::new().bare_item(caller.leaf().as_ref()).finish()),
         client_cert_chain: chain.finish().and_then(value),
         xfcc: value(xfcc(caller)),
         identity: identity(caller).ok(),
@@ -106,11 +94,12 @@ pub(crate) fn fields_of(caller: &Caller) -> Fields {
 /// Envoy's element: the keys in its order, one `URI` and one `DNS` per name. `By` is left out, since
 /// it names the proxy by a URI that ours need not have.
 fn xfcc(caller: &Caller) -> String {
-    let subject = caller.subject().replace('\\', "\\\\").replace('"', "\\\"");
+    // In RFC 4514 text every quote has its backslash already.
     let mut out = format!(
-        "Hash={};Cert=\"{}\";Subject=\"{subject}\"",
+        "Hash={};Cert=\"{}\";Subject=\"{}\"",
         hex(caller.sha256()),
-        url_encoded_pem(caller.leaf())
+        url_encoded_pem(caller.leaf()),
+        caller.subject()
     );
     let uris = caller.names().iter().filter_map(|name| match name {
         Name::Uri(uri) => Some(("URI", uri)),
@@ -158,18 +147,9 @@ fn identity(caller: &Caller) -> Result<String, sfv::Error> {
     let mut item = ItemSerializer::new()
         .bare_item(StringRef::from_str(caller.credential())?)
         .parameter(KeyRef::from_str("sha256")?, caller.sha256())
-        .parameter(
-            KeyRef::from_str("subject")?,
-            StringRef::from_str(caller.subject())?,
-        )
-        .parameter(
-            KeyRef::from_str("issuer")?,
-            StringRef::from_str(caller.issuer())?,
-        )
-        .parameter(
-            KeyRef::from_str("serial")?,
-            StringRef::from_str(caller.serial())?,
-        );
+        .parameter(KeyRef::from_str("subject")?, StringRef::from_str(caller.subject())?)
+        .parameter(KeyRef::from_str("issuer")?, StringRef::from_str(caller.issuer())?)
+        .parameter(KeyRef::from_str("serial")?, StringRef::from_str(caller.serial())?);
     if let Ok(not_after) = Integer::try_from(caller.not_after()) {
         item = item.parameter(KeyRef::from_str("not-after")?, not_after);
     }
@@ -189,3 +169,6 @@ fn identity(caller: &Caller) -> Result<String, sfv::Error> {
     }
     Ok(item.finish())
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,9 +46,7 @@ pub(crate) fn prepare_request(
     next_hop: Version,
 ) {
     let wants_trailers = headers.get_all(TE).iter().any(|value| {
-        value
-            .to_str()
-            .is_ok_and(|te| te.split(',').any(|coding| coding.trim() == "trailers"))
+        value.to_str().is_ok_and(|te| te.split(',').any(|coding| coding.trim() == "trailers"))
     });
     strip_hop_by_hop(headers);
     strip_ours(headers);
@@ -80,10 +78,9 @@ pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     let varies = headers.get_all(VARY).iter().any(|value| {
-        value.to_str().is_ok_and(|vary| {
-            vary.split(',')
-                .any(|name| is_identity(&canonical(name.trim())))
-        })
+        value
+            .to_str()
+            .is_ok_and(|vary| vary.split(',').any(|name| is_identity(&canonical(name.trim()))))
     });
     if varies {
         headers.insert(VARY, HeaderValue::from_static("*"));
@@ -124,11 +121,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn strip_ours(headers: &mut HeaderMap) {
-    let spoofed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_ours(&canonical(name.as_str())))
-        .cloned()
-        .collect();
+    let spoofed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_ours(&canonical(name.as_str()))).cloned().collect();
     for name in spoofed {
         headers.remove(name);
     }
@@ -145,12 +139,13 @@ fn is_identity(canonical: &str) -> bool {
 /// The spelling under which backends that translate names would confuse them.
 fn canonical(name: &str) -> String {
     name.chars()
-        .map(|character| {
-            if character.is_ascii_alphanumeric() {
-                character.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
+        .map(
+            |character| {
+                if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' }
+            },
+        )
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

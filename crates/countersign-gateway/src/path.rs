@@ -31,7 +31,7 @@ pub(crate) struct NormalPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PathError {
     /// Not `/…`, such as `*`.
-    #[error("the request target is not an absolute path")]
+    #[error("the path does not begin with `/`")]
     NotAbsolute,
     /// `%` and something else than two hexadecimal digits.
     #[error("the path has a `%` that is not followed by two hexadecimal digits")]
@@ -159,11 +159,8 @@ fn hex_pair(high: Option<u8>, low: Option<u8>) -> Result<u8, PathError> {
 }
 
 fn push_encoded(out: &mut String, octet: u8) {
-    let digit = |nibble: u8| {
-        char::from_digit(nibble.into(), 16)
-            .unwrap_or_default()
-            .to_ascii_uppercase()
-    };
+    let digit =
+        |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default().to_ascii_uppercase();
     out.push('%');
     out.push(digit(octet >> 4));
     out.push(digit(octet & 0x0f));
@@ -200,10 +197,7 @@ mod tests {
     fn unreserved_characters_are_decoded_and_others_stay() {
         assert_eq!(forwarded("/%61dmin%2D%7e").as_deref(), Ok("/admin-~"));
         assert_eq!(forwarded("/a%3fb%c3%a4").as_deref(), Ok("/a%3Fb%C3%A4"));
-        assert_eq!(
-            NormalPath::parse("/a%3fb%c3%a4").unwrap().decoded(),
-            "/a?bä"
-        );
+        assert_eq!(NormalPath::parse("/a%3fb%c3%a4").unwrap().decoded(), "/a?bä");
         assert_eq!(forwarded("/100%25").as_deref(), Ok("/100%25"));
     }
 
@@ -264,9 +258,8 @@ mod tests {
         let bytes = text.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
-            let pair = text
-                .get(at + 1..at + 3)
-                .filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+            let pair =
+                text.get(at + 1..at + 3).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
             match (bytes[at], pair) {
                 (b'%', Some(pair)) => {
                     out.push(u8::from_str_radix(pair, 16).unwrap());

@@ -94,19 +94,12 @@ pub(crate) async fn decide<C: Connection>(
     // A client may show another certificate for the same credential meanwhile; the one that was decided
     // about is the one that the backend is told of.
     for caller in connection.held() {
-        let known = callers
-            .iter()
-            .any(|other| other.credential() == caller.credential());
+        let known = callers.iter().any(|other| other.credential() == caller.credential());
         if !known && !caller.has_expired(now) {
             callers.push(caller);
         }
     }
-    Ok(Admission {
-        route: Arc::clone(route),
-        path,
-        authority,
-        callers,
-    })
+    Ok(Admission { route: Arc::clone(route), path, authority, callers })
 }
 
 fn not_allowed(route: &Route) -> Problem {
@@ -135,9 +128,7 @@ fn authority(request: &request::Parts) -> Result<HeaderValue, Problem> {
     }
     let text = match (request.uri.authority(), host) {
         (Some(authority), Some(host))
-            if !host
-                .as_bytes()
-                .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
         {
             return bad("The request's target and its Host field name different authorities.");
         }
@@ -148,9 +139,7 @@ fn authority(request: &request::Parts) -> Result<HeaderValue, Problem> {
         },
         (None, None) => return bad("The request names no authority."),
     };
-    let sound = text
-        .parse::<Authority>()
-        .is_ok_and(|authority| !authority.host().is_empty());
+    let sound = text.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty());
     match HeaderValue::from_str(text) {
         Ok(value) if sound && !text.contains('@') => Ok(value),
         _ => bad("The request's authority is not a host name with an optional port."),
@@ -162,3 +151,6 @@ fn sentence(text: &str) -> String {
     let first = characters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(characters).chain(['.']).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,10 +125,9 @@ impl Kind {
             Self::CredentialUntrusted => {
                 forbidden("credential-untrusted", "A credential is not trusted")
             }
-            Self::CredentialExpired => forbidden(
-                "credential-expired",
-                "A credential is not within its validity period",
-            ),
+            Self::CredentialExpired => {
+                forbidden("credential-expired", "A credential is not within its validity period")
+            }
             Self::CredentialRevoked => {
                 forbidden("credential-revoked", "A credential has been revoked")
             }
@@ -174,29 +173,18 @@ struct Document<'a> {
 impl Problem {
     /// A refusal that no credential is at fault for.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            credentials: Vec::new(),
-        }
+        Self { kind, detail: detail.into(), credentials: Vec::new() }
     }
 
     /// The refusal for credentials that are not there; the first one, in the route's order, gives the kind.
     pub(crate) fn denied(denials: &[(Arc<str>, Denial)]) -> Self {
-        let kind = denials
-            .first()
-            .map_or(Kind::CredentialMissing, |(_, denial)| denial.kind());
-        let sentences: Vec<String> = denials
-            .iter()
-            .map(|(credential, denial)| denial.sentence(credential))
-            .collect();
+        let kind = denials.first().map_or(Kind::CredentialMissing, |(_, denial)| denial.kind());
+        let sentences: Vec<String> =
+            denials.iter().map(|(credential, denial)| denial.sentence(credential)).collect();
         Self {
             kind,
             detail: sentences.join(" "),
-            credentials: denials
-                .iter()
-                .map(|(credential, _)| Arc::clone(credential))
-                .collect(),
+            credentials: denials.iter().map(|(credential, _)| Arc::clone(credential)).collect(),
         }
     }
 
@@ -209,10 +197,9 @@ impl Problem {
     pub(crate) fn into_response(self, method: &Method, proxy: &str) -> Response<Full<Bytes>> {
         let row = self.kind.row();
         let document = Document {
-            r#type: row.name.map_or_else(
-                || "about:blank".to_owned(),
-                |name| format!("urn:countersign:{name}"),
-            ),
+            r#type: row
+                .name
+                .map_or_else(|| "about:blank".to_owned(), |name| format!("urn:countersign:{name}")),
             title: row.title,
             status: row.status.as_u16(),
             detail: &self.detail,
@@ -221,17 +208,11 @@ impl Problem {
         // Strings and numbers always serialise.
         let body = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
         let length = HeaderValue::from(body.len());
-        let mut response = Response::new(Full::new(if method == Method::HEAD {
-            Bytes::new()
-        } else {
-            body
-        }));
+        let mut response =
+            Response::new(Full::new(if method == Method::HEAD { Bytes::new() } else { body }));
         *response.status_mut() = row.status;
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(status) = self.proxy_status(proxy, &row) {
@@ -244,14 +225,8 @@ impl Problem {
         let details = row.name.unwrap_or(&self.detail);
         let mut list = ListSerializer::new();
         list.bare_item(StringRef::from_str(proxy).ok()?)
-            .parameter(
-                KeyRef::from_str("error").ok()?,
-                TokenRef::from_str(row.proxy_error).ok()?,
-            )
-            .parameter(
-                KeyRef::from_str("details").ok()?,
-                StringRef::from_str(details).ok()?,
-            );
+            .parameter(KeyRef::from_str("error").ok()?, TokenRef::from_str(row.proxy_error).ok()?)
+            .parameter(KeyRef::from_str("details").ok()?, StringRef::from_str(details).ok()?);
         HeaderValue::try_from(list.finish()?).ok()
     }
 }
@@ -263,14 +238,9 @@ mod tests {
     use super::*;
 
     async fn written(problem: Problem) -> (Response<()>, String) {
-        let (parts, body) = problem
-            .into_response(&Method::GET, "gateway.example")
-            .into_parts();
+        let (parts, body) = problem.into_response(&Method::GET, "gateway.example").into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (
-            Response::from_parts(parts, ()),
-            String::from_utf8(body.to_vec()).unwrap(),
-        )
+        (Response::from_parts(parts, ()), String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[tokio::test]
@@ -281,10 +251,7 @@ mod tests {
         ]);
         let (response, body) = written(problem).await;
         assert_eq!(response.status(), 403);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(
             response.headers()["proxy-status"],
@@ -316,10 +283,7 @@ mod tests {
             let (response, body) = written(Problem::denied(&[("user".into(), denial)])).await;
             assert_eq!(response.status(), 403);
             let document: serde_json::Value = serde_json::from_str(&body).unwrap();
-            assert_eq!(
-                document["type"],
-                format!("urn:countersign:credential-{name}")
-            );
+            assert_eq!(document["type"], format!("urn:countersign:credential-{name}"));
             assert_eq!(document["credentials"], serde_json::json!(["user"]));
         }
     }

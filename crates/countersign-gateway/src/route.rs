@@ -97,21 +97,13 @@ impl RouteTable {
     /// The route of a path, `None` if there is none.
     pub(crate) fn find(&self, path: &NormalPath) -> Result<Option<&Arc<Route>>, Ambiguous> {
         let decoded = path.decoded();
-        let strict = self
-            .entries
-            .iter()
-            .position(|entry| covers(&entry.prefix, decoded));
+        let strict = self.entries.iter().position(|entry| covers(&entry.prefix, decoded));
         let read = loosely_read(decoded);
-        let loose = self
-            .entries
-            .iter()
-            .position(|entry| covers(&entry.loose, &read));
+        let loose = self.entries.iter().position(|entry| covers(&entry.loose, &read));
         if strict != loose {
             return Err(Ambiguous);
         }
-        Ok(strict
-            .and_then(|index| self.entries.get(index))
-            .map(|entry| &entry.route))
+        Ok(strict.and_then(|index| self.entries.get(index)).map(|entry| &entry.route))
     }
 
     /// All routes.
@@ -125,8 +117,7 @@ fn without_last_slash(path: &str) -> &str {
 }
 
 fn covers(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -155,9 +146,7 @@ mod tests {
 
     fn find<'a>(table: &'a RouteTable, path: &str) -> Result<Option<&'a str>, Ambiguous> {
         let path = NormalPath::parse(path).unwrap();
-        table
-            .find(&path)
-            .map(|route| route.map(|route| route.path.as_str()))
+        table.find(&path).map(|route| route.map(|route| route.path.as_str()))
     }
 
     #[test]
@@ -200,20 +189,8 @@ mod tests {
 
     #[test]
     fn routes_that_some_backend_confuses_are_duplicates() {
-        assert_eq!(
-            table(&["/a", "/b", "/a/"]).unwrap_err(),
-            Duplicate {
-                first: 0,
-                second: 2
-            }
-        );
-        assert_eq!(
-            table(&["/a", "/A"]).unwrap_err(),
-            Duplicate {
-                first: 0,
-                second: 1
-            }
-        );
+        assert_eq!(table(&["/a", "/b", "/a/"]).unwrap_err(), Duplicate { first: 0, second: 2 });
+        assert_eq!(table(&["/a", "/A"]).unwrap_err(), Duplicate { first: 0, second: 1 });
     }
 
     proptest! {

@@ -110,10 +110,8 @@ impl Gateway {
         let listen = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let acceptor = Acceptor::new(
-            Arc::new(tls_config(&config)?),
-            Arc::new(auth_config(&config)?),
-        );
+        let acceptor =
+            Acceptor::new(Arc::new(tls_config(&config)?), Arc::new(auth_config(&config)?));
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(&config.routes),
             routes: config.routes.clone(),
@@ -123,13 +121,7 @@ impl Gateway {
             idle_timeout: limits.idle,
             closing_timeout: limits.closing,
         });
-        Ok(Self {
-            listener,
-            local_addr,
-            acceptor,
-            shared,
-            limits,
-        })
+        Ok(Self { listener, local_addr, acceptor, shared, limits })
     }
 
     /// The TCP address that the gateway listens on, with the port that it got.
@@ -140,13 +132,7 @@ impl Gateway {
     /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight finish for
     /// up to 30 seconds and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            listener,
-            acceptor,
-            shared,
-            limits,
-            ..
-        } = self;
+        let Self { listener, acceptor, shared, limits, .. } = self;
         let (ending, end) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
@@ -176,10 +162,7 @@ impl Gateway {
         let _ = ending.send(true);
         let drained = async { while connections.join_next().await.is_some() {} };
         if timeout(limits.drain, drained).await.is_err() {
-            tracing::warn!(
-                left = connections.len(),
-                "connections are cut off at the end"
-            );
+            tracing::warn!(left = connections.len(), "connections are cut off at the end");
             connections.shutdown().await;
         }
     }
@@ -187,9 +170,7 @@ impl Gateway {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway")
-            .field("local_addr", &self.local_addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Gateway").field("local_addr", &self.local_addr).finish_non_exhaustive()
     }
 }
 
@@ -197,10 +178,7 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, client) = listener.accept().await?;
     Ok((stream, client, slot))
 }
@@ -236,9 +214,8 @@ fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
     let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&config.certified_key)));
     let mut tls = match PossessionOnly::for_credentials(&config.credentials, &config.provider) {
         Some(verifier) => {
-            let mut tls = builder
-                .with_client_cert_verifier(Arc::new(verifier))
-                .with_cert_resolver(resolver);
+            let mut tls =
+                builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver);
             tls.session_storage = Arc::new(NoServerSessionStorage {});
             tls.send_tls13_tickets = 0;
             tls
@@ -267,13 +244,7 @@ fn auth_config(config: &Config) -> Result<AuthConfig, countersign::server::Confi
 }
 
 fn kind(credential: Credential) -> CredentialKind {
-    let Credential {
-        name,
-        verifier,
-        constraint,
-        ask_on_connect,
-        accept_handshake,
-    } = credential;
+    let Credential { name, verifier, constraint, ask_on_connect, accept_handshake } = credential;
     let mut kind =
         CredentialKind::new(name, verifier).constraint(move |chain| constraint.check(chain));
     if ask_on_connect {
@@ -313,13 +284,10 @@ fn http2() -> auto::Builder<TokioExecutor> {
 fn proxy_name(config: &Config) -> String {
     let first_host = || {
         let certificate = parse(config.certified_key.cert.first()?).ok()?;
-        names_in(&certificate)
-            .ok()?
-            .into_iter()
-            .find_map(|name| match name {
-                Name::Host(host) => Some(host),
-                Name::Mailbox(_) | Name::Uri(_) => None,
-            })
+        names_in(&certificate).ok()?.into_iter().find_map(|name| match name {
+            Name::Host(host) => Some(host),
+            Name::Mailbox(_) | Name::Uri(_) => None,
+        })
     };
     first_host().unwrap_or_else(|| "gateway".to_owned())
 }

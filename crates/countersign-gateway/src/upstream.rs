@@ -95,21 +95,13 @@ impl Target {
             return Err(TargetError::NotAUrl);
         }
         // What follows the host is `:port`, `:`, or nothing.
-        let after_host = authority
-            .as_str()
-            .strip_prefix(authority.host())
-            .unwrap_or_default();
+        let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
         let authority = match (after_host, authority.port_u16()) {
-            ("", _) => format!("{rest}:80")
-                .parse()
-                .map_err(|_| TargetError::NotAUrl)?,
+            ("", _) => format!("{rest}:80").parse().map_err(|_| TargetError::NotAUrl)?,
             (_, Some(port)) if port != 0 => authority,
             _ => return Err(TargetError::Port),
         };
-        Ok(Self {
-            protocol,
-            authority,
-        })
+        Ok(Self { protocol, authority })
     }
 
     /// The HTTP version spoken there.
@@ -169,10 +161,7 @@ impl Upstreams {
                 // The URI says where to connect to; the backend sees the path and the client's authority.
                 request.headers_mut().insert(HOST, authority.clone());
                 *request.uri_mut() = uri(target.authority.clone(), path)?;
-                self.http1
-                    .request(request)
-                    .await
-                    .map_err(|error| problem(&error))
+                self.http1.request(request).await.map_err(|error| problem(&error))
             }
             Protocol::Http2 => {
                 request.headers_mut().remove(HOST);
@@ -222,10 +211,7 @@ impl Http2Pool {
             }
             sender = self.reconnect(authority, &sender).await?;
         }
-        sender
-            .send_request(request)
-            .await
-            .map_err(|error| problem(&error))
+        sender.send_request(request).await.map_err(|error| problem(&error))
     }
 
     /// The connection, and whether it was made for this call.
@@ -259,9 +245,8 @@ impl Http2Pool {
 
 async fn connect(authority: &Authority) -> Result<http2::SendRequest<UpstreamBody>, Problem> {
     let connecting = async {
-        let stream = TcpStream::connect(authority.as_str())
-            .await
-            .map_err(|error| problem(&error))?;
+        let stream =
+            TcpStream::connect(authority.as_str()).await.map_err(|error| problem(&error))?;
         stream.set_nodelay(true).map_err(|error| problem(&error))?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -286,9 +271,7 @@ async fn connect(authority: &Authority) -> Result<http2::SendRequest<UpstreamBod
 fn problem(error: &(dyn StdError + 'static)) -> Problem {
     tracing::warn!(error = %Chain(error), "an upstream failed");
     let causes = || std::iter::successors(Some(error), |error| (**error).source());
-    let io_kind = causes()
-        .find_map(|cause| cause.downcast_ref::<io::Error>())
-        .map(io::Error::kind);
+    let io_kind = causes().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     let connecting = causes()
         .filter_map(|cause| cause.downcast_ref::<hyper_util::client::legacy::Error>())
         .any(hyper_util::client::legacy::Error::is_connect)
@@ -297,24 +280,15 @@ fn problem(error: &(dyn StdError + 'static)) -> Problem {
         .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
         .any(hyper::Error::is_parse);
     let (kind, detail) = if io_kind == Some(io::ErrorKind::ConnectionRefused) {
-        (
-            Kind::UpstreamRefused,
-            "The upstream refused the connection.",
-        )
+        (Kind::UpstreamRefused, "The upstream refused the connection.")
     } else if connecting && io_kind == Some(io::ErrorKind::TimedOut) {
         (Kind::UpstreamTimeout, NOT_IN_TIME)
     } else if connecting {
         (Kind::UpstreamUnreachable, "The upstream cannot be reached.")
     } else if malformed {
-        (
-            Kind::UpstreamProtocol,
-            "The upstream's answer is not valid HTTP.",
-        )
+        (Kind::UpstreamProtocol, "The upstream's answer is not valid HTTP.")
     } else {
-        (
-            Kind::UpstreamClosed,
-            "The upstream closed the connection before it had answered.",
-        )
+        (Kind::UpstreamClosed, "The upstream closed the connection before it had answered.")
     };
     Problem::new(kind, detail)
 }
@@ -345,12 +319,7 @@ mod tests {
             ("http://backend/", "http://backend:80"),
             ("h2c://[::1]:9000", "h2c://[::1]:9000"),
         ] {
-            assert_eq!(
-                Target::parse(text)
-                    .map(|target| target.to_string())
-                    .as_deref(),
-                Ok(shown)
-            );
+            assert_eq!(Target::parse(text).map(|target| target.to_string()).as_deref(), Ok(shown));
         }
         for (text, error) in [
             ("127.0.0.1:9000", TargetError::NotAUrl),

@@ -47,9 +47,7 @@ pub(crate) fn read(
 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn one(
@@ -77,12 +75,10 @@ fn one(
                 .to_owned(),
         );
     }
-    let ask_on_connect = table
-        .word("ask", &[("on-connect", true), ("on-demand", false)])
-        .unwrap_or_default();
-    let accept_handshake = table
-        .word("handshake", &[("accept", true), ("ignore", false)])
-        .unwrap_or_default();
+    let ask_on_connect =
+        table.word("ask", &[("on-connect", true), ("on-demand", false)]).unwrap_or_default();
+    let accept_handshake =
+        table.word("handshake", &[("accept", true), ("ignore", false)]).unwrap_or_default();
     let constraint = Constraint {
         subject_alt_names: patterns(&table, "subject_alt_names").unwrap_or_default(),
         extended_key_usages: purposes(&table).unwrap_or_default(),
@@ -95,22 +91,15 @@ fn one(
             empty_list(&table, "crl", "leave it out to check no revocation");
             None
         }
-        Some(list) => list
-            .iter()
-            .map(|name| files::crls(source, name))
-            .collect::<Option<Vec<_>>>(),
+        Some(list) => list.iter().map(|name| files::crls(source, name)).collect::<Option<Vec<_>>>(),
         None if table.get("crl").is_some() => None,
         None => Some(Vec::new()),
     };
     let (trust, roots, lists) = (trust?, roots?, lists?);
     match credential::verifier(provider, roots, lists.into_iter().flatten().collect()) {
-        Ok(verifier) => Some(Credential {
-            name,
-            verifier,
-            constraint,
-            ask_on_connect,
-            accept_handshake,
-        }),
+        Ok(verifier) => {
+            Some(Credential { name, verifier, constraint, ask_on_connect, accept_handshake })
+        }
         Err(error) => {
             source.mistake(
                 table.key_span("crl").unwrap_or(trust.span),
@@ -144,27 +133,19 @@ pub(crate) fn patterns(table: &Table<'_>, key: &str) -> Option<Vec<Pattern>> {
 
 fn empty_list(table: &Table<'_>, key: &str, help: &str) {
     let span = table.get(key).map_or_else(|| table.span(), Spanned::span);
-    table
-        .source()
-        .mistake(span, format!("`{key}` is an empty list"), help.to_owned());
+    table.source().mistake(span, format!("`{key}` is an empty list"), help.to_owned());
 }
 
 fn purposes(table: &Table<'_>) -> Option<Vec<String>> {
     let list = table.strings("extended_key_usages")?;
     if list.is_empty() {
-        empty_list(
-            table,
-            "extended_key_usages",
-            "leave it out to accept any purpose",
-        );
+        empty_list(table, "extended_key_usages", "leave it out to accept any purpose");
         return None;
     }
     list.into_iter()
         .map(|At { value, span }| {
-            let named = PURPOSES
-                .iter()
-                .find(|(name, _)| *name == value)
-                .map(|(_, oid)| (*oid).to_owned());
+            let named =
+                PURPOSES.iter().find(|(name, _)| *name == value).map(|(_, oid)| (*oid).to_owned());
             let numbered = || is_oid(value).then(|| value.to_owned());
             let found = named.or_else(numbered);
             if found.is_none() {
@@ -184,9 +165,6 @@ fn purposes(table: &Table<'_>) -> Option<Vec<String>> {
 }
 
 fn is_oid(text: &str) -> bool {
-    let number = |part: &str| {
-        part.parse::<u32>()
-            .is_ok_and(|number| number.to_string() == part)
-    };
+    let number = |part: &str| part.parse::<u32>().is_ok_and(|number| number.to_string() == part);
     text.split('.').count() >= 3 && text.split('.').all(number)
 }

@@ -118,11 +118,7 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     /// A file that was read.
     pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self {
-            file,
-            text,
-            found: RefCell::default(),
-        }
+        Self { file, text, found: RefCell::default() }
     }
 
     /// The folder that paths in the file are relative to.
@@ -160,9 +156,7 @@ impl<'a> Source<'a> {
         self.finish()?;
         read.ok_or_else(|| {
             self.mistake(0..0, "the configuration cannot be used", None);
-            ConfigError {
-                diagnostics: self.found.take(),
-            }
+            ConfigError { diagnostics: self.found.take() }
         })
     }
 
@@ -220,10 +214,7 @@ pub(crate) fn suggestion<'k>(
         .clone()
         .into_iter()
         .map(|name| {
-            (
-                strsim::damerau_levenshtein(&given.to_lowercase(), &name.to_lowercase()),
-                name,
-            )
+            (strsim::damerau_levenshtein(&given.to_lowercase(), &name.to_lowercase()), name)
         })
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));

@@ -57,17 +57,11 @@ fn certificates(
 /// The trust anchors of a credential.
 pub(crate) fn trust(source: &Source<'_>, name: &At<&str>) -> Option<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in certificates(source, name, "trust store")?
-        .into_iter()
-        .enumerate()
-    {
+    for (index, certificate) in certificates(source, name, "trust store")?.into_iter().enumerate() {
         if let Err(error) = roots.add(certificate) {
             source.mistake(
                 name.span.clone(),
-                format!(
-                    "certificate {} of the trust store is no trust anchor: {error}",
-                    index + 1
-                ),
+                format!("certificate {} of the trust store is no trust anchor: {error}", index + 1),
                 "a PEM file of CA certificates".to_owned(),
             );
             return None;
@@ -95,16 +89,10 @@ pub(crate) fn crls(
         Ok(lists) => match lists.iter().find_map(|list| unusable(list)) {
             None => return Some(lists),
             Some(reason) => {
-                format!(
-                    "the revocation list `{}` cannot be used: {reason}",
-                    path.display()
-                )
+                format!("the revocation list `{}` cannot be used: {reason}", path.display())
             }
         },
-        Err(error) => format!(
-            "the revocation list `{}` is not PEM: {error}",
-            path.display()
-        ),
+        Err(error) => format!("the revocation list `{}` is not PEM: {error}", path.display()),
     };
     source.mistake(
         name.span.clone(),
@@ -163,10 +151,7 @@ pub(crate) fn certified_key(
         Err(error) => {
             source.mistake(
                 certificate.span.clone(),
-                format!(
-                    "the certificate `{}` cannot be used: {error}",
-                    certificate.value
-                ),
+                format!("the certificate `{}` cannot be used: {error}", certificate.value),
                 "a PEM file with the server's certificate first, then its issuers".to_owned(),
             );
             None

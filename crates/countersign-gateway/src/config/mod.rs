@@ -8,6 +8,8 @@ mod diagnostic;
 mod files;
 mod routes;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,10 +53,7 @@ pub(crate) struct Pool {
 
 impl Default for Pool {
     fn default() -> Self {
-        Self {
-            generic_challenges: 0,
-            answer_timeout: Duration::from_secs(10),
-        }
+        Self { generic_challenges: 0, answer_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -103,13 +102,7 @@ impl Config {
 }
 
 fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Config> {
-    let root = Table::new(
-        source,
-        "the configuration",
-        document.get_ref(),
-        0..0,
-        &TABLES,
-    );
+    let root = Table::new(source, "the configuration", document.get_ref(), 0..0, &TABLES);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let address = listen(&root);
     let certified_key = tls(&root, &provider);
@@ -141,13 +134,7 @@ fn listen(root: &Table<'_>) -> Option<SocketAddr> {
         }
         return None;
     };
-    let table = Table::new(
-        source,
-        "[listen]",
-        value,
-        span,
-        &["address", "http3", "admin"],
-    );
+    let table = Table::new(source, "[listen]", value, span, &["address", "http3", "admin"]);
     if let Some(At { value: true, span }) = table.boolean("http3") {
         source.mistake(
             span,
@@ -181,10 +168,7 @@ fn tls(root: &Table<'_>, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>>
     let tables = root.tables("tls");
     let mut tables = tables.into_iter().flatten();
     let Some(At { value, span }) = tables.next() else {
-        if root
-            .get("tls")
-            .is_none_or(|value| value.get_ref().is_array())
-        {
+        if root.get("tls").is_none_or(|value| value.get_ref().is_array()) {
             root.missing(
                 "tls",
                 "[[tls]] with `certificate = \"server.pem\"` and `key = \"server.key\"`",
@@ -211,27 +195,17 @@ fn pool(root: &Table<'_>) -> Option<Pool> {
         return root.get("pool").is_none().then_some(default);
     };
     let source = root.source();
-    let table = Table::new(
-        source,
-        "[pool]",
-        value,
-        span,
-        &["generic_challenges", "answer_timeout"],
-    );
+    let table =
+        Table::new(source, "[pool]", value, span, &["generic_challenges", "answer_timeout"]);
     let generic_challenges = match table.get("generic_challenges") {
-        Some(_) => table
-            .integer("generic_challenges", 0..=64)
-            .map(|number| number.value),
+        Some(_) => table.integer("generic_challenges", 0..=64).map(|number| number.value),
         None => Some(default.generic_challenges),
     };
     let answer_timeout = match table.get("answer_timeout") {
         Some(_) => duration(&table, "answer_timeout"),
         None => Some(default.answer_timeout),
     };
-    Some(Pool {
-        generic_challenges: generic_challenges?,
-        answer_timeout: answer_timeout?,
-    })
+    Some(Pool { generic_challenges: generic_challenges?, answer_timeout: answer_timeout? })
 }
 
 /// A duration such as `500ms`, `10s` or `2m`: from 1 ms to 10 minutes.
@@ -273,10 +247,7 @@ fn protocol(root: &Table<'_>) -> Option<Protocol> {
     let message_type = MessageType::ClientCertificateRequest;
     let Some(At { value, span }) = root.table("protocol") else {
         let absent = root.get("protocol").is_none();
-        return absent.then_some(Protocol {
-            code_points: default,
-            message_type,
-        });
+        return absent.then_some(Protocol { code_points: default, message_type });
     };
     let source = root.source();
     let table = Table::new(source, "[protocol]", value, span, &PROTOCOL_KEYS);
@@ -290,18 +261,9 @@ fn protocol(root: &Table<'_>) -> Option<Protocol> {
     let frame = |key, default: u8| {
         number(key, u8::MAX.into(), default.into()).and_then(|number| u8::try_from(number).ok())
     };
-    let client = setting(
-        "settings_client_cert_auth",
-        default.settings_client_cert_auth,
-    );
-    let server = setting(
-        "settings_server_cert_auth",
-        default.settings_server_cert_auth,
-    );
-    let requests = frame(
-        "frame_authenticator_requests",
-        default.frame_authenticator_requests,
-    );
+    let client = setting("settings_client_cert_auth", default.settings_client_cert_auth);
+    let server = setting("settings_server_cert_auth", default.settings_server_cert_auth);
+    let requests = frame("frame_authenticator_requests", default.frame_authenticator_requests);
     let certificate = frame("frame_certificate", default.frame_certificate);
     let server_certificate = frame("frame_server_certificate", default.frame_server_certificate);
     let error = number(
@@ -333,15 +295,8 @@ fn protocol(root: &Table<'_>) -> Option<Protocol> {
         error_server_certificate_invalid: error?,
     };
     if let Err(error) = code_points.check() {
-        source.mistake(
-            table.span(),
-            format!("these code points cannot be used: {error}"),
-            None,
-        );
+        source.mistake(table.span(), format!("these code points cannot be used: {error}"), None);
         return None;
     }
-    Some(Protocol {
-        code_points,
-        message_type: message_type?,
-    })
+    Some(Protocol { code_points, message_type: message_type? })
 }

@@ -28,19 +28,12 @@ pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTa
     let read: Vec<_> = tables?
         .into_iter()
         .map(|At { value, span }| {
-            one(
-                &Table::new(source, "[[routes]]", value, span, &KEYS),
-                credentials,
-            )
+            one(&Table::new(source, "[[routes]]", value, span, &KEYS), credentials)
         })
         .collect();
     let read: Vec<(NormalPath, Route, Range<usize>)> = read.into_iter().collect::<Option<_>>()?;
     let spans: Vec<Range<usize>> = read.iter().map(|(_, _, span)| span.clone()).collect();
-    match RouteTable::new(
-        read.into_iter()
-            .map(|(path, route, _)| (path, route))
-            .collect(),
-    ) {
+    match RouteTable::new(read.into_iter().map(|(path, route, _)| (path, route)).collect()) {
         Ok(table) => Some(table),
         Err(Duplicate { first, second }) => {
             duplicate(source, &spans, first, second);
@@ -127,19 +120,12 @@ fn upstream(table: &Table<'_>) -> Option<Target> {
 
 /// Finds a credential by its name, or notes that there is none.
 fn credential(source: &Source<'_>, name: &At<&str>, credentials: &[Arc<str>]) -> Option<Arc<str>> {
-    let found = credentials
-        .iter()
-        .find(|known| &***known == name.value)
-        .cloned();
+    let found = credentials.iter().find(|known| &***known == name.value).cloned();
     if found.is_none() {
         source.mistake(
             name.span.clone(),
             format!("there is no credential `{}`", name.value),
-            suggestion(
-                name.value,
-                credentials.iter().map(|known| &**known),
-                "known credentials",
-            ),
+            suggestion(name.value, credentials.iter().map(|known| &**known), "known credentials"),
         );
     }
     found
@@ -173,9 +159,7 @@ fn allow(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> O
     let source = table.source();
     let rules = table.tables("allow")?;
     if rules.is_empty() {
-        let span = table
-            .get("allow")
-            .map_or_else(|| table.span(), toml::Spanned::span);
+        let span = table.get("allow").map_or_else(|| table.span(), toml::Spanned::span);
         source.mistake(
             span,
             "`allow` is an empty list: nobody could pass",
@@ -186,13 +170,8 @@ fn allow(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> O
     let rules: Vec<Option<Rule>> = rules
         .into_iter()
         .map(|At { value, span }| {
-            let table = Table::new(
-                source,
-                "allow",
-                value,
-                span,
-                &["credential", "subject_alt_names"],
-            );
+            let table =
+                Table::new(source, "allow", value, span, &["credential", "subject_alt_names"]);
             rule(&table, require, credentials)
         })
         .collect();
@@ -203,10 +182,7 @@ fn rule(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> Op
     let source = table.source();
     let named = table.needed("credential", "credential = \"user\"");
     if table.get("subject_alt_names").is_none() {
-        table.missing(
-            "subject_alt_names",
-            "subject_alt_names = [\"alice@example.test\"]",
-        );
+        table.missing("subject_alt_names", "subject_alt_names = [\"alice@example.test\"]");
     }
     let subject_alt_names = patterns(table, "subject_alt_names");
     let named = named?;
@@ -215,24 +191,15 @@ fn rule(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> Op
         source.mistake(
             named.span,
             format!("`{credential}` is looked at by `allow` but not required by the route"),
-            format!(
-                "add it: require = [{}]",
-                quoted(require.iter().chain([&credential]))
-            ),
+            format!("add it: require = [{}]", quoted(require.iter().chain([&credential]))),
         );
         return None;
     }
-    Some(Rule {
-        credential,
-        subject_alt_names: subject_alt_names?,
-    })
+    Some(Rule { credential, subject_alt_names: subject_alt_names? })
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
-    names
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 fn forward(
@@ -241,13 +208,7 @@ fn forward(
     require: &Option<Vec<Arc<str>>>,
     credentials: &[Arc<str>],
 ) -> Option<Forward> {
-    let table = Table::new(
-        source,
-        "forward",
-        value,
-        span,
-        &["client_cert", "xfcc", "identities"],
-    );
+    let table = Table::new(source, "forward", value, span, &["client_cert", "xfcc", "identities"]);
     let identities = table.boolean("identities").is_some_and(|flag| flag.value);
     let client_cert = match table.string("client_cert") {
         Some(name) => Some(credential(source, &name, credentials)?),
@@ -274,9 +235,5 @@ fn forward(
         }
         _ => None,
     };
-    Some(Forward {
-        client_cert,
-        xfcc,
-        identities,
-    })
+    Some(Forward { client_cert, xfcc, identities })
 }

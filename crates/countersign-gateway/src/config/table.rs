@@ -29,10 +29,7 @@ pub(crate) struct Table<'a> {
     span_end: usize,
 }
 
-type Entry<'a> = (
-    &'a Spanned<std::borrow::Cow<'a, str>>,
-    &'a Spanned<DeValue<'a>>,
-);
+type Entry<'a> = (&'a Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
 impl<'a> Table<'a> {
     /// Reads `entries`, in which no other keys than `known` may be.
@@ -63,13 +60,7 @@ impl<'a> Table<'a> {
         entries: &'a DeTable<'a>,
         span: Range<usize>,
     ) -> Self {
-        Self {
-            source,
-            name,
-            entries,
-            span_start: span.start,
-            span_end: span.end,
-        }
+        Self { source, name, entries, span_start: span.start, span_end: span.end }
     }
 
     /// Where mistakes are noted.
@@ -100,28 +91,19 @@ impl<'a> Table<'a> {
 
     /// A key's value as it stands.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.entries
-            .iter()
-            .find(|(name, _)| name.get_ref() == key)
-            .map(|(_, value)| value)
+        self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
     /// Where the key itself stands.
     pub(crate) fn key_span(&self, key: &str) -> Option<Range<usize>> {
-        self.entries
-            .iter()
-            .find(|(name, _)| name.get_ref() == key)
-            .map(|(name, _)| name.span())
+        self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span())
     }
 
     /// A string.
     pub(crate) fn string(&self, key: &str) -> Option<At<&'a str>> {
         let value = self.get(key)?;
         let text = self.typed(key, value, "a string", value.get_ref().as_str())?;
-        Some(At {
-            value: text,
-            span: value.span(),
-        })
+        Some(At { value: text, span: value.span() })
     }
 
     /// A string that must be there.
@@ -136,10 +118,7 @@ impl<'a> Table<'a> {
     pub(crate) fn boolean(&self, key: &str) -> Option<At<bool>> {
         let value = self.get(key)?;
         let boolean = self.typed(key, value, "true or false", value.get_ref().as_bool())?;
-        Some(At {
-            value: boolean,
-            span: value.span(),
-        })
+        Some(At { value: boolean, span: value.span() })
     }
 
     /// An integer from `range`.
@@ -152,10 +131,7 @@ impl<'a> Table<'a> {
         let integer = self.typed(key, value, "an integer", value.get_ref().as_integer())?;
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
         match number.filter(|number| range.contains(number)) {
-            Some(number) => Some(At {
-                value: number,
-                span: value.span(),
-            }),
+            Some(number) => Some(At { value: number, span: value.span() }),
             None => {
                 self.source.mistake(
                     value.span(),
@@ -175,10 +151,7 @@ impl<'a> Table<'a> {
         let sound = Cell::new(true);
         for item in list.iter() {
             match item.get_ref().as_str() {
-                Some(text) => strings.push(At {
-                    value: text,
-                    span: item.span(),
-                }),
+                Some(text) => strings.push(At { value: text, span: item.span() }),
                 None => {
                     sound.set(false);
                     self.mismatch(key, item, "a list of strings");
@@ -191,19 +164,12 @@ impl<'a> Table<'a> {
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, key: &str, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.string(key)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| *word == text.value)
-            .map(|(_, meaning)| *meaning);
+        let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
         if found.is_none() {
             self.source.mistake(
                 text.span,
                 format!("`{}` is no value of `{key}`", text.value),
-                suggestion(
-                    text.value,
-                    words.iter().map(|(word, _)| *word),
-                    "known values",
-                ),
+                suggestion(text.value, words.iter().map(|(word, _)| *word), "known values"),
             );
         }
         found
@@ -213,10 +179,7 @@ impl<'a> Table<'a> {
     pub(crate) fn table(&self, key: &str) -> Option<At<&'a DeTable<'a>>> {
         let value = self.get(key)?;
         let table = self.typed(key, value, "a table", value.get_ref().as_table())?;
-        Some(At {
-            value: table,
-            span: value.span(),
-        })
+        Some(At { value: table, span: value.span() })
     }
 
     /// A list of tables, as `[[key]]` or as `key = [{ … }]`.
@@ -226,10 +189,7 @@ impl<'a> Table<'a> {
         let mut tables = Vec::with_capacity(list.len());
         for item in list.iter() {
             match item.get_ref().as_table() {
-                Some(table) => tables.push(At {
-                    value: table,
-                    span: item.span(),
-                }),
+                Some(table) => tables.push(At { value: table, span: item.span() }),
                 None => self.mismatch(key, item, "a list of tables"),
             }
         }

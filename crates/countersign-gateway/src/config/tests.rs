@@ -1,0 +1,465 @@
+//! Configurations, good and bad. What a mistake is answered with is written out in full: it is what
+//! people read.
+
+use std::path::Path;
+
+use countersign_testkit::tls::test_pki;
+
+use super::*;
+
+const TLS: &str = "[[tls]]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n";
+const USER: &str = "[credentials.user]\ntrust = \"user-ca.pem\"\n";
+const DEVICE: &str = "[credentials.device]\ntrust = \"device-ca.pem\"\n";
+const ROUTE: &str = "[[routes]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9000\"\n";
+const LISTEN: &str = "[listen]\naddress = \"127.0.0.1:0\"\n";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in test_pki().files() {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
+}
+
+fn parse_in(folder: &Path, text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, &folder.join("gateway.toml"))
+}
+
+/// What is said about `text`, with the folder's name taken out.
+fn said(text: &str) -> String {
+    let folder = folder();
+    let error = parse_in(folder.path(), text).unwrap_err().to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+/// The parts of a sound configuration, with one replaced.
+fn with(replaced: &str, by: &str) -> String {
+    [LISTEN, TLS, USER, DEVICE, ROUTE].map(|part| if part == replaced { by } else { part }).concat()
+}
+
+fn route(lines: &str) -> String {
+    with(ROUTE, &format!("{ROUTE}{lines}\n"))
+}
+
+#[track_caller]
+fn says(text: &str, expected: &str) {
+    let said = said(text);
+    assert!(said == expected.trim_matches('\n'), "it says:\n{said}");
+}
+
+#[test]
+fn the_configuration_of_the_test_pki_is_sound() {
+    let folder = folder();
+    let config = Config::load(folder.path().join("gateway.toml")).unwrap();
+    assert_eq!(config.address(), "127.0.0.1:8443".parse().unwrap());
+    let user = config.credentials.iter().find(|one| &*one.name == "user").unwrap();
+    assert!(user.accept_handshake && !user.ask_on_connect);
+    let device = config.credentials.iter().find(|one| &*one.name == "device").unwrap();
+    assert!(!device.accept_handshake && device.ask_on_connect);
+    assert_eq!(config.pool, Pool::default());
+    let admin = config.routes.iter().find(|route| route.path == "/admin/").unwrap();
+    assert_eq!(admin.require, ["device".into(), "user".into()]);
+    assert_eq!(admin.forward.client_cert.as_deref(), Some("user"));
+    assert_eq!(admin.forward.xfcc.as_deref(), Some("user"));
+    assert!(admin.forward.identities);
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let folder = folder();
+    let config = parse_in(folder.path(), &with("", "")).unwrap();
+    assert_eq!(config.protocol.code_points, CodePoints::default());
+    assert_eq!(config.protocol.message_type, MessageType::ClientCertificateRequest);
+    let text = with("", "")
+        + "[protocol]\nframe_certificate = 0xf7\nmessage_type = 13\n[pool]\ngeneric_challenges = 2\nanswer_timeout = \"500ms\"\n";
+    let config = parse_in(folder.path(), &text).unwrap();
+    assert_eq!(config.protocol.code_points.frame_certificate, 0xf7);
+    assert_eq!(config.protocol.message_type, MessageType::CertificateRequest);
+    let pool = Pool { generic_challenges: 2, answer_timeout: Duration::from_millis(500) };
+    assert_eq!(config.pool, pool);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    says(
+        &route("requires = [\"user\"]"),
+        r#"
+gateway.toml:13:1: unknown key `requires` in [[routes]]
+ 13 | requires = ["user"]
+    | ^^^^^^^^
+   = did you mean `require`? known keys: `path`, `require`, `allow`, `upstream`, `forward`
+"#,
+    );
+    says(
+        &with(USER, "[credential.user]\ntrust = \"user-ca.pem\"\n"),
+        r#"
+gateway.toml:6:2: unknown key `credential` in the configuration
+ 6 | [credential.user]
+   |  ^^^^^^^^^^
+   = did you mean `credentials`? known keys: `listen`, `tls`, `credentials`, `pool`, `routes`, `protocol`
+"#,
+    );
+    says(
+        &with(LISTEN, "[listen]\naddress = \"127.0.0.1:0\"\nwhatever = 1\n"),
+        r#"
+gateway.toml:3:1: unknown key `whatever` in [listen]
+ 3 | whatever = 1
+   | ^^^^^^^^
+   = known keys: `address`, `http3`, `admin`
+"#,
+    );
+}
+
+#[test]
+fn every_mistake_is_told_in_the_order_of_the_file() {
+    says(
+        &[
+            "[listen]\naddress = 8443\n",
+            TLS,
+            "[credentials.user]\ntrust = \"nobody.pem\"\nask = \"always\"\n",
+            "[[routes]]\npath = \"admin\"\nrequire = [\"usr\"]\n",
+        ]
+        .concat(),
+        r#"
+gateway.toml:2:11: `address` in [listen] must be a string
+ 2 | address = 8443
+   |           ^^^^
+   = found: integer
+
+gateway.toml:7:9: the trust store `nobody.pem` cannot be read: No such file or directory (os error 2)
+ 7 | trust = "nobody.pem"
+   |         ^^^^^^^^^^^^
+   = paths are relative to the folder of the configuration
+
+gateway.toml:8:7: `always` is no value of `ask`
+ 8 | ask = "always"
+   |       ^^^^^^^^
+   = known values: `on-connect`, `on-demand`
+
+gateway.toml:9:1: [[routes]] lacks the key `upstream`
+ 9 | [[routes]]
+   | ^^^^^^^^^^
+   = for example: upstream = "http://127.0.0.1:9000"
+
+gateway.toml:10:8: `admin` is no path for a route: the path does not begin with `/`
+ 10 | path = "admin"
+    |        ^^^^^^^
+   = an absolute path such as `/admin/`, without dot segments, `//`, `;` and needless percent-encoding
+
+gateway.toml:11:12: there is no credential `usr`
+ 11 | require = ["usr"]
+    |            ^^^^^
+   = did you mean `user`? known credentials: `user`
+"#,
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place() {
+    says(
+        "[listen]\naddress = \n",
+        r#"
+gateway.toml:2:11: string values must be quoted, expected literal string
+ 2 | address = 
+   |           ^
+"#,
+    );
+}
+
+#[test]
+fn what_this_version_cannot_do_is_told() {
+    says(
+        &with(
+            LISTEN,
+            "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = true\nadmin = \"127.0.0.1:0\"\n",
+        ),
+        r#"
+gateway.toml:3:9: HTTP/3 is not available in this version
+ 3 | http3 = true
+   |         ^^^^
+   = leave `http3` out or set it to false
+
+gateway.toml:4:1: the admin listener is not available in this version
+ 4 | admin = "127.0.0.1:0"
+   | ^^^^^
+   = leave `admin` out
+"#,
+    );
+    let folder = folder();
+    assert!(parse_in(folder.path(), &with(LISTEN, &format!("{LISTEN}http3 = false\n"))).is_ok());
+    says(
+        &with(TLS, &format!("{TLS}{TLS}")),
+        r#"
+gateway.toml:6:1: more than one [[tls]] is not available in this version
+ 6 | [[tls]]
+   | ^^^^^^^
+   = one [[tls]], whose certificate has all the server's names
+"#,
+    );
+    says(
+        &with(USER, &format!("{USER}spiffe_trust_domains = [\"x\"]\n")),
+        r#"
+gateway.toml:8:1: `spiffe_trust_domains` is not available in this version
+ 8 | spiffe_trust_domains = ["x"]
+   | ^^^^^^^^^^^^^^^^^^^^
+   = leave it out; `subject_alt_names = ["spiffe://example.test/…"]` matches URIs
+"#,
+    );
+    says(
+        &with(TLS, "[[tls]]\ncertificate = \"server.pem\"\nkey = \"pkcs11:token=x\"\n"),
+        r#"
+gateway.toml:5:7: keys behind PKCS#11 are not available in this version
+ 5 | key = "pkcs11:token=x"
+   |       ^^^^^^^^^^^^^^^^
+   = the path of a PEM file
+"#,
+    );
+}
+
+#[test]
+fn files_that_hold_something_else_are_told() {
+    says(
+        &with(TLS, "[[tls]]\ncertificate = \"server.key\"\nkey = \"server.pem\"\n"),
+        r#"
+gateway.toml:4:15: the certificate `server.key` holds no certificate
+ 4 | certificate = "server.key"
+   |               ^^^^^^^^^^^^
+   = a PEM file with one or more blocks `-----BEGIN CERTIFICATE-----`
+
+gateway.toml:5:7: the file `server.pem` holds no private key
+ 5 | key = "server.pem"
+   |       ^^^^^^^^^^^^
+   = a PEM file with a block `-----BEGIN PRIVATE KEY-----`, not encrypted
+"#,
+    );
+    says(
+        &with(TLS, "[[tls]]\ncertificate = \"server.pem\"\nkey = \"alice.key\"\n"),
+        r#"
+gateway.toml:5:7: the key `alice.key` is not that of the certificate `server.pem`
+ 5 | key = "alice.key"
+   |       ^^^^^^^^^^^
+   = the key that the first certificate in the file was issued for
+"#,
+    );
+    says(
+        &with(USER, &format!("{USER}crl = [\"alice.pem\"]\n")),
+        r#"
+gateway.toml:8:8: the revocation list `alice.pem` holds no list
+ 8 | crl = ["alice.pem"]
+   |        ^^^^^^^^^^^
+   = a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER
+"#,
+    );
+    let folder = folder();
+    std::fs::write(folder.path().join("broken.pem"), "-----BEGIN CERTIFICATE-----\n!\n").unwrap();
+    let text = with(USER, "[credentials.user]\ntrust = \"broken.pem\"\n");
+    let said = parse_in(folder.path(), &text).unwrap_err().to_string();
+    assert!(said.contains("gateway.toml:7:9: the trust store `"), "{said}");
+    assert!(said.contains("broken.pem` is not PEM: "), "{said}");
+}
+
+#[test]
+fn routes_that_cannot_mean_what_they_say_are_told() {
+    says(
+        &route(
+            "require = [\"user\"]\nallow = [{ credential = \"device\", subject_alt_names = [\"*.test\"] }]",
+        ),
+        r#"
+gateway.toml:14:25: `device` is looked at by `allow` but not required by the route
+ 14 | allow = [{ credential = "device", subject_alt_names = ["*.test"] }]
+    |                         ^^^^^^^^
+   = add it: require = ["user", "device"]
+"#,
+    );
+    says(
+        &route("require = [\"user\"]\nallow = []"),
+        r#"
+gateway.toml:14:9: `allow` is an empty list: nobody could pass
+ 14 | allow = []
+    |         ^^
+   = leave it out to let everybody pass who holds what the route requires
+"#,
+    );
+    says(
+        &route(
+            "require = [\"user\"]\nallow = [{ credential = \"user\", subject_alt_names = [\"a..b\"] }]",
+        ),
+        r#"
+gateway.toml:14:54: `a..b` is no pattern for names: the host in a name pattern is labels of letters, digits, `-`, `_` and `*` with dots between
+ 14 | allow = [{ credential = "user", subject_alt_names = ["a..b"] }]
+    |                                                      ^^^^^^
+   = for example: `*@example.test`, `device-1.example.test`, `spiffe://example.test/*`
+"#,
+    );
+    says(
+        &route("require = [\"user\", \"device\"]\nforward = { xfcc = true }"),
+        r#"
+gateway.toml:14:20: `xfcc` tells of one credential, and it is not clear of which
+ 14 | forward = { xfcc = true }
+    |                    ^^^^
+   = name it with `client_cert`, or require exactly one
+"#,
+    );
+    says(
+        &with(ROUTE, "[[routes]]\npath = \"/\"\nupstream = \"127.0.0.1:9000\"\n"),
+        r#"
+gateway.toml:12:12: `127.0.0.1:9000` is no upstream: an upstream is a URL such as `http://127.0.0.1:9000` or `h2c://127.0.0.1:9000`
+ 12 | upstream = "127.0.0.1:9000"
+    |            ^^^^^^^^^^^^^^^^
+   = for example: `http://127.0.0.1:9000`, or `h2c://127.0.0.1:9000` for HTTP/2
+"#,
+    );
+    let twice =
+        format!("{ROUTE}{}", ROUTE.replace("\"/\"", "\"/a/\"")) + &ROUTE.replace("\"/\"", "\"/A\"");
+    says(
+        &with(ROUTE, &twice),
+        r#"
+gateway.toml:17:8: two routes for one path; the first is on line 14
+ 17 | path = "/A"
+    |        ^^^^
+   = paths that differ only in case or in a `/` at their end count as the same
+"#,
+    );
+}
+
+#[test]
+fn values_out_of_range_are_told() {
+    says(
+        &(with("", "") + "[pool]\ngeneric_challenges = 1000\nanswer_timeout = \"soon\"\n"),
+        r#"
+gateway.toml:14:22: `generic_challenges` is out of range
+ 14 | generic_challenges = 1000
+    |                      ^^^^
+   = it goes from 0 to 64
+
+gateway.toml:15:18: `soon` is no value of `answer_timeout`
+ 15 | answer_timeout = "soon"
+    |                  ^^^^^^
+   = a number and `ms`, `s` or `m`, from `1ms` to `10m`
+"#,
+    );
+    says(
+        &(with("", "") + "[protocol]\nframe_certificate = 0x04\n"),
+        r#"
+gateway.toml:13:1: these code points cannot be used: frame_certificate 0x4 is a value that HTTP itself uses; choose one above 0x10
+ 13 | [protocol]
+    | ^^^^^^^^^^
+"#,
+    );
+    says(
+        &(with("", "") + "[protocol]\nmessage_type = 14\nframe_certificate = 256\n"),
+        r#"
+gateway.toml:14:16: `14` is no value of `message_type`
+ 14 | message_type = 14
+    |                ^^
+   = 17 (ClientCertificateRequest, as the draft says) or 13 (CertificateRequest)
+
+gateway.toml:15:21: `frame_certificate` is out of range
+ 15 | frame_certificate = 256
+    |                     ^^^
+   = it goes from 1 to 255
+"#,
+    );
+    says(
+        &with(
+            USER,
+            &format!("{USER}extended_key_usages = [\"clientauth\"]\nsubject_alt_names = []\n"),
+        ),
+        r#"
+gateway.toml:8:24: `clientauth` is no extended key usage
+ 8 | extended_key_usages = ["clientauth"]
+   |                        ^^^^^^^^^^^^
+   = did you mean `clientAuth`? an object identifier such as `1.3.6.1.5.5.7.3.2`, or one of: `serverAuth`, `clientAuth`, `codeSigning`, `emailProtection`, `timeStamping`, `OCSPSigning`, `smartcardLogon`, `anyExtendedKeyUsage`
+
+gateway.toml:9:21: `subject_alt_names` is an empty list
+ 9 | subject_alt_names = []
+   |                     ^^
+   = leave it out to accept any name
+"#,
+    );
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_lacks() {
+    says(
+        "",
+        r#"
+gateway.toml:1:1: the configuration lacks the key `listen`
+ 1 | 
+   | ^
+   = for example: [listen] with `address = "127.0.0.1:8443"`
+
+gateway.toml:1:1: the configuration lacks the key `tls`
+ 1 | 
+   | ^
+   = for example: [[tls]] with `certificate = "server.pem"` and `key = "server.key"`
+
+gateway.toml:1:1: there is no [[routes]]: every request would get 404
+ 1 | 
+   | ^
+   = for example: [[routes]] with `path = "/"` and `upstream = "http://127.0.0.1:9000"`
+"#,
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told() {
+    let error = Config::load("/nowhere/gateway.toml").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nowhere/gateway.toml: the configuration cannot be read: No such file or directory (os error 2)"
+    );
+    assert_eq!(error.diagnostics()[0].line(), None);
+}
+
+#[test]
+fn wrong_types_everywhere_are_mistakes_and_no_panics() {
+    let folder = folder();
+    let keys = [
+        "listen",
+        "tls",
+        "credentials",
+        "pool",
+        "routes",
+        "protocol",
+        "listen.address",
+        "listen.http3",
+        "credentials.user",
+        "credentials.user.trust",
+        "credentials.user.crl",
+        "credentials.user.ask",
+        "pool.answer_timeout",
+        "protocol.message_type",
+    ];
+    for key in keys {
+        for value in [
+            "1",
+            "-1",
+            "1.5",
+            "true",
+            "\"x\"",
+            "[]",
+            "[1]",
+            "{}",
+            "[{}]",
+            "1979-05-27",
+            "99999999999999999999",
+        ] {
+            let text = format!("{key} = {value}\n");
+            assert!(parse_in(folder.path(), &text).is_err(), "{text}");
+        }
+    }
+    for key in ["path", "require", "allow", "upstream", "forward"] {
+        for value in ["1", "true", "[1]", "[{}]", "{ x = 1 }", "[{ credential = 1 }]"] {
+            let text = with(ROUTE, &format!("[[routes]]\n{key} = {value}\n"));
+            assert!(parse_in(folder.path(), &text).is_err(), "{text}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_answered(text in "(\\[|\\]|=|\"|\n|[a-z. 0-9äé]){0,60}") {
+        let _ = Config::parse(&text, Path::new("/nowhere/gateway.toml"));
+    }
+}
