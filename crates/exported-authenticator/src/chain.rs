@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
@@ -43,6 +44,9 @@ pub enum ChainError {
     /// The private key belongs to another certificate.
     #[error("the private key does not belong to the first certificate of the chain")]
     KeyMismatch,
+    /// The private key does not decode, or is of a kind that the provider does not know.
+    #[error("the private key does not decode or is of an unknown kind")]
+    UnknownKey,
     /// The key cannot sign with any scheme of TLS 1.3.
     #[error("the private key cannot sign with any signature scheme of TLS 1.3")]
     NoScheme,
@@ -333,6 +337,17 @@ impl Credential {
             key,
             schemes,
         })
+    }
+
+    /// Loads a private key with `provider` and joins it with its certificates, end entity first.
+    pub fn load(
+        provider: &CryptoProvider,
+        certificates: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, ChainError> {
+        let chain = Chain::new(certificates)?;
+        let key = provider.key_provider.load_private_key(key);
+        Self::new(chain, key.map_err(|_| ChainError::UnknownKey)?)
     }
 
     /// Takes over a rustls key, its chain and its OCSP response.

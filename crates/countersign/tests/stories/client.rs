@@ -18,17 +18,9 @@ async fn a_certificate_can_be_presented_unasked() {
     within(async {
         let address = serve(&TlsOptions::default(), rules().generic_challenges(2)).await;
         let mut client = Client::connect(address, StaticCredentials::new().keep_generic(), 3).await;
-        client
-            .handle
-            .present(Arc::new(credential(&test_pki().alice)))
-            .await
-            .unwrap();
+        client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
         assert_eq!(client.get("/admin").await, (200, "user".into()));
-        client
-            .handle
-            .present(Arc::new(credential(&test_pki().device)))
-            .await
-            .unwrap();
+        client.handle.present(Arc::new(credential(&test_pki().device))).await.unwrap();
         assert_eq!(client.get("/device").await.0, 200);
     })
     .await;
@@ -43,11 +35,7 @@ async fn a_limit_of_one_is_enough_to_present() {
             .generic_challenges(4);
         let address = serve(&TlsOptions::default(), rules).await;
         let mut client = Client::connect(address, StaticCredentials::new().keep_generic(), 1).await;
-        client
-            .handle
-            .present(Arc::new(credential(&test_pki().alice)))
-            .await
-            .unwrap();
+        client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
         assert_eq!(client.get("/admin").await, (200, "user".into()));
     })
     .await;
@@ -73,19 +61,12 @@ async fn declining_generic_challenges_is_no_endless_loop() {
         assert_eq!(client.get("/admin").await.0, 200);
         assert_eq!(client.get("/device").await.0, 200);
         let (challenges, proofs) = client.counts();
-        assert!(
-            challenges <= 8,
-            "each targeted challenge excuses the generic ones before it"
-        );
+        assert!(challenges <= 8, "each targeted challenge excuses the generic ones before it");
         assert_eq!(proofs, 2);
         for _ in 0..20 {
             client.get("/admin").await;
         }
-        assert_eq!(
-            client.counts(),
-            (challenges, proofs),
-            "and then there is rest"
-        );
+        assert_eq!(client.counts(), (challenges, proofs), "and then there is rest");
     })
     .await;
 }
@@ -95,16 +76,12 @@ async fn presenting_without_support_is_a_misuse() {
     within(async {
         let tls = TlsOptions::default().alpn(["http/1.1"]);
         let address = serve(&tls, rules()).await;
-        let auth = countersign::client::AuthConfig::builder(provider())
-            .build()
-            .unwrap();
+        let auth = countersign::client::AuthConfig::builder(provider()).build().unwrap();
         let handshaker =
             countersign::client::Handshaker::new(Arc::new(tls.client_config()), Arc::new(auth));
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
         let (_stream, handle) = handshaker.connect(tcp, origin(address)).await.unwrap();
-        let presented = handle
-            .present(Arc::new(credential(&test_pki().alice)))
-            .await;
+        let presented = handle.present(Arc::new(credential(&test_pki().alice))).await;
         assert_eq!(presented, Err(PresentError::Misuse(Misuse::NotNegotiated)));
         assert_eq!(handle.peer_settings().await, None);
     })
@@ -127,13 +104,9 @@ impl RemoteKey for Agent {
         let (key, message) = (self.0.clone(), message.to_vec());
         Box::pin(async move {
             let signing = tokio::task::spawn_blocking(move || {
-                key.choose_scheme(&[scheme])
-                    .and_then(|signer| signer.sign(&message).ok())
+                key.choose_scheme(&[scheme]).and_then(|signer| signer.sign(&message).ok())
             });
-            signing
-                .await
-                .unwrap()
-                .ok_or_else(|| SignError("the agent refused".into()))
+            signing.await.unwrap().ok_or_else(|| SignError("the agent refused".into()))
         })
     }
 }
@@ -143,10 +116,7 @@ async fn the_key_may_live_elsewhere() {
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let alice = &test_pki().alice;
-        let key = provider()
-            .key_provider
-            .load_private_key(alice.key.clone_key())
-            .unwrap();
+        let key = provider().key_provider.load_private_key(alice.key.clone_key()).unwrap();
         let chain = Chain::new(alice.chain.clone()).unwrap();
         let remote = ClientCredential::remote(chain, Arc::new(Agent(key)));
         let shown = StaticCredentials::new().identity(origin(address), remote);

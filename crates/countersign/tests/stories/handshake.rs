@@ -7,10 +7,11 @@ use countersign_testkit::{Suite, TlsOptions, within};
 use crate::support::{Client, device, provider, serve, user};
 
 fn with_client_certificate() -> TlsOptions {
-    let mut tls = TlsOptions::default();
-    tls.client = Some(test_pki().alice.clone());
-    tls.client_ca = Some(test_pki().user_ca.clone());
-    tls
+    TlsOptions {
+        client: Some(test_pki().alice.clone()),
+        client_ca: Some(test_pki().user_ca.clone()),
+        ..TlsOptions::default()
+    }
 }
 
 #[tokio::test]
@@ -24,11 +25,7 @@ async fn a_certificate_from_the_handshake_counts_where_it_is_accepted() {
             let address = serve(&tls, rules).await;
             let mut client = Client::connect_with(&tls, address, NoCredentials, 0).await;
             assert_eq!(client.get("/admin").await.0, status);
-            assert_eq!(
-                client.get("/device").await.0,
-                403,
-                "it is no other credential"
-            );
+            assert_eq!(client.get("/device").await.0, 403, "it is no other credential");
         }
     })
     .await;

@@ -39,20 +39,10 @@ async fn callers_with_other_credentials_never_share_a_connection() {
         let client = PooledClient::new(Arc::new(TlsOptions::default().client_config()));
         assert_eq!(get(&client, &alice, address, "/device").await.0, 200);
         assert_eq!(get(&client, &alice, address, "/admin").await.0, 200);
-        assert_eq!(
-            get(&client, &alice, address, "/").await.1,
-            "device,user",
-            "one connection"
-        );
-        assert_eq!(
-            get(&client, &nobody, address, "/").await,
-            (200, String::new())
-        );
+        assert_eq!(get(&client, &alice, address, "/").await.1, "device,user", "one connection");
+        assert_eq!(get(&client, &nobody, address, "/").await, (200, String::new()));
         assert_eq!(get(&client, &nobody, address, "/admin").await.0, 403);
-        assert_eq!(
-            get(&client, &alice.clone(), address, "/").await.1,
-            "device,user"
-        );
+        assert_eq!(get(&client, &alice.clone(), address, "/").await.1, "device,user");
     })
     .await;
 }
@@ -67,9 +57,8 @@ async fn plain_http_is_refused() {
             1,
         )
         .unwrap();
-        let request = http::Request::get("http://localhost:1/")
-            .body(Empty::<Bytes>::new())
-            .unwrap();
+        let request =
+            http::Request::get("http://localhost:1/").body(Empty::<Bytes>::new()).unwrap();
         let error = client.request(&set, request).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("is no https origin"), "{source}");

@@ -62,19 +62,14 @@ async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
 async fn both_message_types_and_both_hashes_work() {
     within(async {
         for suite in [Suite::Tls13Sha256, Suite::Tls13Sha384] {
-            for message_type in [
-                MessageType::CertificateRequest,
-                MessageType::ClientCertificateRequest,
-            ] {
+            for message_type in
+                [MessageType::CertificateRequest, MessageType::ClientCertificateRequest]
+            {
                 let tls = TlsOptions::default().suite(suite);
                 let address = serve(&tls, rules().message_type(message_type)).await;
                 let shown = show(address, &[&test_pki().alice]);
                 let mut client = Client::connect_with(&tls, address, shown, 1).await;
-                assert_eq!(
-                    client.get("/admin").await.0,
-                    200,
-                    "{suite:?} {message_type:?}"
-                );
+                assert_eq!(client.get("/admin").await.0, 200, "{suite:?} {message_type:?}");
             }
         }
     })
@@ -101,9 +96,7 @@ async fn requests_that_need_the_same_credential_share_one_question() {
             let mut send = client.send.clone();
             let uri = format!("https://{address}/admin");
             async move {
-                let request = http::Request::get(uri)
-                    .body(http_body_util::Empty::new())
-                    .unwrap();
+                let request = http::Request::get(uri).body(http_body_util::Empty::new()).unwrap();
                 send.send_request(request).await.unwrap().status().as_u16()
             }
         });
@@ -196,10 +189,7 @@ async fn a_client_without_the_extension_cannot_be_asked() {
         let mut client = Client::connect(address, NoCredentials, 0).await;
         let (status, body) = client.get("/admin").await;
         assert_eq!(status, 403);
-        assert!(
-            body.contains("urn:countersign:credential-missing"),
-            "{body}"
-        );
+        assert!(body.contains("urn:countersign:credential-missing"), "{body}");
         assert_eq!(client.get("/").await, (200, String::new()));
     })
     .await;
@@ -229,10 +219,7 @@ async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured() {
         let mut client = Client::connect(address, Silent, 4).await;
         let (status, body) = client.get("/admin").await;
         assert_eq!(status, 403);
-        assert!(
-            body.contains("urn:countersign:credential-timeout"),
-            "{body}"
-        );
+        assert!(body.contains("urn:countersign:credential-timeout"), "{body}");
         assert_eq!(client.get("/").await.0, 200);
     })
     .await;
@@ -254,16 +241,8 @@ async fn an_identity_is_the_connections_alone() {
         let mut first = connect_resuming(&tls, address, show(address, &[&test_pki().alice])).await;
         assert_eq!(first.1.get("/admin").await.0, 200);
         let mut second = connect_resuming(&tls, address, StaticCredentials::new()).await;
-        assert_eq!(
-            second.0,
-            Some(rustls::HandshakeKind::Resumed),
-            "the session was resumed"
-        );
-        assert_eq!(
-            second.1.get("/").await,
-            (200, String::new()),
-            "but not the identity"
-        );
+        assert_eq!(second.0, Some(rustls::HandshakeKind::Resumed), "the session was resumed");
+        assert_eq!(second.1.get("/").await, (200, String::new()), "but not the identity");
         assert_eq!(second.1.get("/admin").await.0, 403);
     })
     .await;
@@ -290,15 +269,7 @@ async fn connect_resuming(
             .await
             .unwrap();
     tokio::spawn(connection);
-    (
-        kind,
-        Client {
-            send,
-            handle,
-            log: Default::default(),
-            address,
-        },
-    )
+    (kind, Client { send, handle, log: Default::default(), address })
 }
 
 #[tokio::test]
@@ -315,11 +286,7 @@ async fn a_constraint_is_asked_after_the_verifier() {
     within(async {
         let alice = test_pki().alice.chain[0].clone();
         let user = user().constraint(move |chain| {
-            if chain[0] == alice {
-                Ok(())
-            } else {
-                Err(countersign::Rejection::WrongName)
-            }
+            if chain[0] == alice { Ok(()) } else { Err(countersign::Rejection::WrongName) }
         });
         let rules = countersign::server::AuthConfig::builder(crate::support::provider())
             .credential(device())

@@ -34,10 +34,7 @@ pub(crate) fn verifier(root: &CertificateDer<'static>) -> Arc<dyn ClientCertVeri
         TlsOptions::default().provider(),
     );
     if *root == test_pki().user_ca {
-        builder
-            .with_crls(test_pki().user_crls.clone())
-            .build()
-            .unwrap()
+        builder.with_crls(test_pki().user_crls.clone()).build().unwrap()
     } else {
         builder.build().unwrap()
     }
@@ -62,29 +59,16 @@ pub(crate) fn rules() -> AuthConfigBuilder {
 /// Serves in the background until the test's runtime ends.
 pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketAddr {
     let names = |identities: Identities| async move {
-        let names: Vec<_> = identities
-            .0
-            .iter()
-            .map(|one| one.credential().to_owned())
-            .collect();
+        let names: Vec<_> = identities.0.iter().map(|one| one.credential().to_owned()).collect();
         names.join(",")
     };
     let app = Router::new()
-        .route(
-            "/admin",
-            get(names).layer(RequireCredentialLayer::new("user")),
-        )
-        .route(
-            "/device",
-            get(names).layer(RequireCredentialLayer::new("device")),
-        )
+        .route("/admin", get(names).layer(RequireCredentialLayer::new("user")))
+        .route("/device", get(names).layer(RequireCredentialLayer::new("device")))
         .route("/", get(names));
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
-    let acceptor = Acceptor::new(
-        Arc::new(tls.server_config()),
-        Arc::new(rules.build().unwrap()),
-    );
+    let acceptor = Acceptor::new(Arc::new(tls.server_config()), Arc::new(rules.build().unwrap()));
     let listener = Listener::new(tcp, acceptor).unwrap();
     tokio::spawn(async move { axum::serve(listener, into_make_service(app)).await });
     address
@@ -92,13 +76,8 @@ pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketA
 
 pub(crate) fn credential(issued: &Issued) -> ClientCredential {
     let provider = TlsOptions::default().provider();
-    let key = provider
-        .key_provider
-        .load_private_key(issued.key.clone_key())
-        .unwrap();
-    Credential::new(Chain::new(issued.chain.clone()).unwrap(), key)
-        .unwrap()
-        .into()
+    let key = provider.key_provider.load_private_key(issued.key.clone_key()).unwrap();
+    Credential::new(Chain::new(issued.chain.clone()).unwrap(), key).unwrap().into()
 }
 
 pub(crate) fn origin(address: SocketAddr) -> Origin {
@@ -107,11 +86,9 @@ pub(crate) fn origin(address: SocketAddr) -> Origin {
 
 /// Shows these to `address`.
 pub(crate) fn show(address: SocketAddr, identities: &[&Issued]) -> StaticCredentials {
-    identities
-        .iter()
-        .fold(StaticCredentials::new(), |shown, issued| {
-            shown.identity(origin(address), credential(issued))
-        })
+    identities.iter().fold(StaticCredentials::new(), |shown, issued| {
+        shown.identity(origin(address), credential(issued))
+    })
 }
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -166,12 +143,7 @@ impl Client {
                 .await
                 .unwrap();
         tokio::spawn(connection);
-        Self {
-            send,
-            handle,
-            log,
-            address,
-        }
+        Self { send, handle, log, address }
     }
 
     /// Status and body of a GET.
@@ -188,21 +160,10 @@ impl Client {
     /// How many challenges arrived, and how many were answered with a certificate.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let log = self.log.0.lock().unwrap();
-        let challenges = log
-            .iter()
-            .filter(|event| matches!(event, Event::Challenge(_)))
-            .count();
+        let challenges = log.iter().filter(|event| matches!(event, Event::Challenge(_))).count();
         let proofs = log
             .iter()
-            .filter(|event| {
-                matches!(
-                    event,
-                    Event::Answer {
-                        credential: Some(_),
-                        ..
-                    }
-                )
-            })
+            .filter(|event| matches!(event, Event::Answer { credential: Some(_), .. }))
             .count();
         (challenges, proofs)
     }
