@@ -190,6 +190,9 @@ fn provoke(violation: Violation) -> Vec<Provoked> {
         //= type=test
         //# A server that receives CERTIFICATE with no request outstanding MUST treat that as a
         //# connection error.
+        //= specs/client-certs.md#section-5.5
+        //= type=test
+        //# An implementation SHOULD bound the computation that one connection can cause.
         Violation::Unsolicited => vec![
             at_server("the header of CERTIFICATE out of the blue", |server| {
                 server.frame_header(Certificate, Place::Control)
