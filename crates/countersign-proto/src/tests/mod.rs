@@ -8,4 +8,5 @@ mod misuse;
 mod pair;
 mod polite;
 mod pool;
+mod random;
 mod table;

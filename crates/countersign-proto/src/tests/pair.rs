@@ -6,6 +6,7 @@ use exported_authenticator::{AuthenticatorRequest, Validated, stateless};
 
 use super::fixtures::{alice, client, server, values};
 use crate::client::{ClientEvent, ClientMachine, ClientTransmit};
+use crate::frame::read_requests;
 use crate::link::{Frame, Place};
 use crate::server::{ServerEvent, ServerMachine, ServerPolicy};
 use crate::{ChallengeId, FrameKind, Role, Setting, Violation};
@@ -37,6 +38,9 @@ pub(super) struct Pair {
     /// What the server got, verified, in order.
     pub(super) answers: Vec<(ChallengeId, Validated)>,
     pub(super) never_sent: Vec<ChallengeId>,
+    /// The contexts that were asked with, and those that were answered, in order.
+    pub(super) sent: Vec<Vec<u8>>,
+    pub(super) answered: Vec<Vec<u8>>,
 }
 
 impl Pair {
@@ -53,6 +57,8 @@ impl Pair {
             too_long: Vec::new(),
             answers: Vec::new(),
             never_sent: Vec::new(),
+            sent: Vec::new(),
+            answered: Vec::new(),
         }
     }
 
@@ -93,6 +99,10 @@ impl Pair {
         let Some(frame) = self.server.poll_transmit(self.client_max) else {
             return false;
         };
+        for request in read_requests(&frame.payload).unwrap() {
+            let request = AuthenticatorRequest::parse(&request).unwrap();
+            self.sent.push(request.context().to_vec());
+        }
         self.to_client.push_back(Wire::Frame(frame));
         true
     }
@@ -144,6 +154,7 @@ impl Pair {
         self.server.frame_header(frame.kind, Place::Control)?;
         let answer = self.server.certificate(frame.payload)?;
         let id = answer.id;
+        self.answered.push(answer.request.context().to_vec());
         let validated = answer.verify().inspect_err(|violation| self.server.fail(*violation))?;
         self.answers.push((id, validated));
         Ok(())
