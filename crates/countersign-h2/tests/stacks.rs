@@ -1,6 +1,8 @@
 //! Real hyper and real h2 on both ends, over memory and over TCP, with frames of the extension in
 //! both directions all the while.
 
+#![cfg(test)]
+
 mod support;
 
 use std::convert::Infallible;

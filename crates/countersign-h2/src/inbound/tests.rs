@@ -12,7 +12,7 @@ fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&header.encode(), payload].concat()
 }
 
-/// A server's input.
+/// A client's input.
 struct Setup {
     inbound: Inbound,
     outbound: Outbound,
@@ -178,4 +178,25 @@ fn the_peers_max_frame_size_is_kept_if_it_is_valid() {
             .unwrap();
         assert_eq!(setup.inbound.peer_max_frame_size(), expected);
     }
+}
+
+#[test]
+fn memory_grows_with_what_arrives_not_with_what_is_declared() {
+    let mut setup = Setup::client();
+    let entry = [0, 5, 0x00, 0xff, 0xff, 0xff];
+    let preface = [0; 24];
+    setup.outbound.sent(&preface);
+    let own = frame(frame_type::SETTINGS, 0, 0, &entry);
+    let taken = setup.outbound.capture(&own, Vec::new).taken;
+    setup.outbound.capture(&own[taken..], Vec::new);
+    setup.link.max_frame_len = 1 << 24;
+    let input = [
+        &Header::connection(0xf5, 0xff_ffff).encode()[..],
+        &[7; 5000],
+    ]
+    .concat();
+    let (output, result) = setup.feed(&input, 1000);
+    assert_eq!((output, result), (Vec::new(), Ok(())));
+    assert_eq!(setup.inbound.collected.len(), 5000);
+    assert!(setup.inbound.collected.capacity() < 20_000);
 }

@@ -85,18 +85,25 @@ impl MockLink {
 
     /// The payloads that arrived.
     pub(crate) fn frames(&self) -> Vec<Bytes> {
-        let frame = |event| match event {
-            Event::Frame(_, payload) => Some(payload),
-            _ => None,
+        let frame = |event| {
+            if let Event::Frame(_, payload) = event {
+                Some(payload)
+            } else {
+                None
+            }
         };
         self.events().into_iter().filter_map(frame).collect()
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {
-        self.events().into_iter().find_map(|event| match event {
-            Event::Closed(Closed::Violation(violation)) => Some(violation),
-            _ => None,
-        })
+        let violation = |event| {
+            if let Event::Closed(Closed::Violation(it)) = event {
+                Some(it)
+            } else {
+                None
+            }
+        };
+        self.events().into_iter().find_map(violation)
     }
 
     /// What the tap gave as the peer's limit last.

@@ -2,5 +2,6 @@
 
 #![expect(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod chaos;
 pub(crate) mod mock;
 pub(crate) mod wire;
