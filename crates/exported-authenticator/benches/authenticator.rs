@@ -49,11 +49,7 @@ fn main() -> ExitCode {
             Bench::authenticate as fn(&Bench) -> Duration,
             Bench::sign_and_hash as fn(&Bench) -> Duration,
         ),
-        (
-            "validate and verify the chain",
-            Bench::validate,
-            Bench::verify_and_hash,
-        ),
+        ("validate and verify the chain", Bench::validate, Bench::verify_and_hash),
     ] {
         let (ours, bare) = medians(rounds, || ours(&bench), || bare(&bench));
         let ratio = ours / bare;
@@ -184,11 +180,8 @@ impl Bench {
         let messages: Vec<_> = self.authenticators.iter().map(|one| split(one)).collect();
         let (leaf, intermediates) = self.chain();
         let algorithms = provider().signature_verification_algorithms;
-        let (_, algorithm) = algorithms
-            .mapping
-            .iter()
-            .find(|(scheme, _)| *scheme == SCHEME)
-            .unwrap();
+        let (_, algorithm) =
+            algorithms.mapping.iter().find(|(scheme, _)| *scheme == SCHEME).unwrap();
         let now = support::now();
         let start = Instant::now();
         for (request, [certificate, verify, _]) in self.requests.iter().zip(&messages) {
@@ -198,9 +191,7 @@ impl Bench {
                 .unwrap()
                 .verify_signature(algorithm[0], &signed, signature)
                 .unwrap();
-            self.verifier
-                .verify_client_cert(leaf, intermediates, now)
-                .unwrap();
+            self.verifier.verify_client_cert(leaf, intermediates, now).unwrap();
             black_box(mac);
         }
         start.elapsed()

@@ -33,10 +33,7 @@ impl<'a> Authenticator<'a> {
         //# An empty authenticator MUST be a Finished message alone.
         if first.typ == HandshakeType::FINISHED {
             return if rest.is_empty() {
-                Ok(Self {
-                    full: None,
-                    finished: first.body,
-                })
+                Ok(Self { full: None, finished: first.body })
             } else {
                 Err(Malformed::Trailing("the authenticator"))
             };
@@ -53,8 +50,8 @@ impl<'a> Authenticator<'a> {
                 //# Each of the three MUST be encoded as a TLS handshake message with its type and
                 //# length.
                 //= specs/exported-authenticators.md#section-5.2
-                //# The three MUST NOT be wrapped in TLS records or encrypted with a handshake or
-                //# application-data key.
+                //# The three MUST NOT be wrapped in TLS records or protected with the keys of the
+                //# handshake or of application data.
                 HandshakeType::CERTIFICATE,
                 HandshakeType::CERTIFICATE_VERIFY,
                 HandshakeType::FINISHED,

@@ -91,24 +91,13 @@ impl Chain {
         if !may_sign(leaf) {
             return Err(ChainError::KeyUsage);
         }
-        let issuers = parsed
-            .iter()
-            .map(|one| one.issuer().as_raw().to_vec())
-            .collect();
+        let issuers = parsed.iter().map(|one| one.issuer().as_raw().to_vec()).collect();
         let signed_with = parsed
             .iter()
-            .map(|one| {
-                let issuer = parsed.iter().find(|other| other.subject() == one.issuer());
-                (one.issuer() != one.subject()).then(|| schemes_of(one, issuer))
-            })
+            .map(|one| (one.issuer() != one.subject()).then(|| schemes_of(one, &parsed)))
             .collect();
         let extensions = vec![Vec::new(); certificates.len()];
-        Ok(Self {
-            certificates,
-            extensions,
-            issuers,
-            signed_with,
-        })
+        Ok(Self { certificates, extensions, issuers, signed_with })
     }
 
     /// Attaches an extension to the certificate at `index`. It is sent only where it was asked for.
@@ -122,19 +111,11 @@ impl Chain {
 
     /// Attaches an OCSP response, in DER, to the end-entity certificate.
     pub fn with_ocsp(self, response: &[u8]) -> Self {
-        let len = u32::try_from(response.len())
-            .unwrap_or(u32::MAX)
-            .to_be_bytes();
+        let len = u32::try_from(response.len()).unwrap_or(u32::MAX).to_be_bytes();
         let mut body = vec![1];
         body.extend(len.into_iter().skip(1));
         body.extend_from_slice(response);
-        self.with_extension(
-            0,
-            Extension {
-                typ: ExtensionType::STATUS_REQUEST,
-                body,
-            },
-        )
+        self.with_extension(0, Extension { typ: ExtensionType::STATUS_REQUEST, body })
     }
 
     /// The certificates, end entity first. Never empty.
@@ -143,9 +124,7 @@ impl Chain {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&CertificateDer<'static>, &[Extension])> {
-        self.certificates
-            .iter()
-            .zip(self.extensions.iter().map(Vec::as_slice))
+        self.certificates.iter().zip(self.extensions.iter().map(Vec::as_slice))
     }
 
     /// The scheme to answer `request` with, of those in `schemes` that the key can sign with; the
@@ -186,10 +165,7 @@ impl Chain {
         schemes: &[SignatureScheme],
     ) -> Result<SignatureScheme, Unsuitable> {
         let scheme = first_common(&offered.signature_algorithms, schemes)?;
-        if !offered
-            .extensions
-            .contains(&ExtensionType::SIGNATURE_ALGORITHMS_CERT)
-        {
+        if !offered.extensions.contains(&ExtensionType::SIGNATURE_ALGORITHMS_CERT) {
             self.check_algorithms(&offered.signature_algorithms)?;
         }
         Ok(scheme)
@@ -208,17 +184,12 @@ impl Chain {
     }
 
     fn meets_filters(&self, request: &AuthenticatorRequest) -> bool {
-        let Some(Ok((_, leaf))) = self
-            .certificates
-            .first()
-            .map(|leaf| parse_x509_certificate(leaf))
+        let Some(Ok((_, leaf))) =
+            self.certificates.first().map(|leaf| parse_x509_certificate(leaf))
         else {
             return false;
         };
-        request
-            .oid_filters()
-            .iter()
-            .all(|filter| filter.is_met_by(&leaf))
+        request.oid_filters().iter().all(|filter| filter.is_met_by(&leaf))
     }
 }
 
@@ -251,7 +222,7 @@ fn may_sign(leaf: &X509Certificate<'_>) -> bool {
 /// curve with that hash does.
 fn schemes_of(
     certificate: &X509Certificate<'_>,
-    issuer: Option<&X509Certificate<'_>>,
+    chain: &[X509Certificate<'_>],
 ) -> Vec<SignatureScheme> {
     use SignatureScheme as S;
     let algorithm = &certificate.signature_algorithm;
@@ -259,9 +230,9 @@ fn schemes_of(
         "2.16.840.1.101.3.4.3.17" => return vec![S::ML_DSA_44],
         "2.16.840.1.101.3.4.3.18" => return vec![S::ML_DSA_65],
         "2.16.840.1.101.3.4.3.19" => return vec![S::ML_DSA_87],
-        "1.2.840.10045.4.3.2" => return ecdsa(S::ECDSA_NISTP256_SHA256, issuer),
-        "1.2.840.10045.4.3.3" => return ecdsa(S::ECDSA_NISTP384_SHA384, issuer),
-        "1.2.840.10045.4.3.4" => return ecdsa(S::ECDSA_NISTP521_SHA512, issuer),
+        "1.2.840.10045.4.3.2" => return ecdsa(S::ECDSA_NISTP256_SHA256, certificate, chain),
+        "1.2.840.10045.4.3.3" => return ecdsa(S::ECDSA_NISTP384_SHA384, certificate, chain),
+        "1.2.840.10045.4.3.4" => return ecdsa(S::ECDSA_NISTP521_SHA512, certificate, chain),
         "1.3.101.112" => return vec![S::ED25519],
         "1.3.101.113" => return vec![S::ED448],
         "1.2.840.113549.1.1.5" => return vec![S::RSA_PKCS1_SHA1],
@@ -283,15 +254,16 @@ fn schemes_of(
     }
 }
 
-fn ecdsa(by_hash: SignatureScheme, issuer: Option<&X509Certificate<'_>>) -> Vec<SignatureScheme> {
-    let Some(issuer) = issuer else {
-        return vec![by_hash];
-    };
-    if curve_scheme(issuer.public_key()) == Some(by_hash) {
-        vec![by_hash]
-    } else {
-        Vec::new()
-    }
+fn ecdsa(
+    by_hash: SignatureScheme,
+    certificate: &X509Certificate<'_>,
+    chain: &[X509Certificate<'_>],
+) -> Vec<SignatureScheme> {
+    let mut issuers =
+        chain.iter().filter(|other| other.subject() == certificate.issuer()).peekable();
+    let fits = issuers.peek().is_none()
+        || issuers.any(|issuer| curve_scheme(issuer.public_key()) == Some(by_hash));
+    if fits { vec![by_hash] } else { Vec::new() }
 }
 
 fn curve_scheme(key: &SubjectPublicKeyInfo<'_>) -> Option<SignatureScheme> {
@@ -332,11 +304,7 @@ impl Credential {
         if schemes.is_empty() {
             return Err(ChainError::NoScheme);
         }
-        Ok(Self {
-            chain,
-            key,
-            schemes,
-        })
+        Ok(Self { chain, key, schemes })
     }
 
     /// Loads a private key with `provider` and joins it with its certificates, end entity first.

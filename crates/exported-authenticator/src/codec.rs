@@ -17,10 +17,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(Malformed::Truncated(field))?;
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated(field))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -53,18 +50,12 @@ impl<'a> Reader<'a> {
 
     /// Refuses what is left over.
     pub(crate) fn finish(self, field: &'static str) -> Result<(), Malformed> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed::Trailing(field))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing(field)) }
     }
 
     fn uint(&mut self, width: usize, field: &'static str) -> Result<usize, Malformed> {
         let bytes = self.take(width, field)?;
-        Ok(bytes
-            .iter()
-            .fold(0, |value, byte| (value << 8) | usize::from(*byte)))
+        Ok(bytes.iter().fold(0, |value, byte| (value << 8) | usize::from(*byte)))
     }
 }
 
@@ -141,16 +132,10 @@ mod tests {
     #[test]
     fn reads_what_was_written() {
         let mut out = Vec::new();
-        put_handshake(&mut out, HandshakeType(13), |out| {
-            out.extend_from_slice(b"abc")
-        })
-        .unwrap();
+        put_handshake(&mut out, HandshakeType(13), |out| out.extend_from_slice(b"abc")).unwrap();
         out.push(9);
         let (message, rest) = split_handshake(&out).unwrap();
-        assert_eq!(
-            (message.typ, message.body, rest),
-            (HandshakeType(13), &b"abc"[..], &[9][..])
-        );
+        assert_eq!((message.typ, message.body, rest), (HandshakeType(13), &b"abc"[..], &[9][..]));
         assert_eq!(message.whole, &out[..7]);
     }
 
@@ -158,10 +143,7 @@ mod tests {
     fn names_the_field_that_is_cut() {
         let mut reader = Reader::new(&[0, 5, 1]);
         assert_eq!(reader.vec16("cookie"), Err(Malformed::Truncated("cookie")));
-        assert_eq!(
-            Reader::new(&[1]).finish("list"),
-            Err(Malformed::Trailing("list"))
-        );
+        assert_eq!(Reader::new(&[1]).finish("list"), Err(Malformed::Trailing("list")));
     }
 
     #[test]

@@ -29,12 +29,7 @@ impl Connection {
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
         let contexts = Contexts::new(values.hash(), DEFAULT_CONTEXT_LIMIT);
-        Self {
-            values,
-            role,
-            algorithms,
-            contexts,
-        }
+        Self { values, role, algorithms, contexts }
     }
 
     /// Tracks at most `limit` contexts; must be set before the first is used.
@@ -164,16 +159,11 @@ impl Connection {
         if context.len() > usize::from(u8::MAX) {
             return Err(AuthenticateError::TooLong);
         }
-        let scheme = credential
-            .chain()
-            .choose_spontaneous_scheme(offered, credential.schemes())?;
+        let scheme = credential.chain().choose_spontaneous_scheme(offered, credential.schemes())?;
         //= specs/exported-authenticators.md#section-5.2.1
         //# The context of a Certificate without a request MUST be unique on its connection.
         self.contexts.check_new(context)?;
-        let occasion = Occasion::Spontaneous {
-            context: Some(context),
-            offered,
-        };
+        let occasion = Occasion::Spontaneous { context: Some(context), offered };
         let authenticator = UnsignedAuthenticator::begin(
             &self.values,
             self.role,
@@ -225,10 +215,7 @@ impl Connection {
         let validated = stateless::validate_on(
             &self.values,
             self.role.peer(),
-            Occasion::Spontaneous {
-                context: None,
-                offered,
-            },
+            Occasion::Spontaneous { context: None, offered },
             &authenticator,
             &self.algorithms,
         )?;

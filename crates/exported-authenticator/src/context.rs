@@ -53,11 +53,7 @@ pub enum ContextError {
 impl Contexts {
     /// Tracks at most `limit` contexts.
     pub fn new(hash: AuthenticatorHash, limit: usize) -> Self {
-        Self {
-            hash,
-            used: HashMap::new(),
-            limit,
-        }
+        Self { hash, used: HashMap::new(), limit }
     }
 
     /// Takes `context` for a request, sent or received.

@@ -102,18 +102,15 @@ impl ExporterValues {
                 return Err(Unavailable::NoExtendedMasterSecret);
             }
         }
-        let suite = connection
-            .negotiated_cipher_suite()
-            .ok_or(Unavailable::HandshakeNotComplete)?;
+        let suite =
+            connection.negotiated_cipher_suite().ok_or(Unavailable::HandshakeNotComplete)?;
         let hash = AuthenticatorHash::of_suite(suite, provider)?;
         //= specs/exported-authenticators.md#section-5.1
         //# On TLS 1.2 the values MUST come from the exporter of RFC 5705, section 4.
         //= specs/exported-authenticators.md#section-5.1
         //# On TLS 1.3 the values MUST come from the exporter of RFC 8446, section 7.5.
         Self::from_exporter(hash, |output, label, context| {
-            connection
-                .export_keying_material(output, label, Some(context))
-                .map(drop)
+            connection.export_keying_material(output, label, Some(context)).map(drop)
         })
     }
 
@@ -170,8 +167,6 @@ impl ExporterValues {
 
 impl fmt::Debug for ExporterValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExporterValues")
-            .field("hash", &self.hash)
-            .finish_non_exhaustive()
+        f.debug_struct("ExporterValues").field("hash", &self.hash).finish_non_exhaustive()
     }
 }

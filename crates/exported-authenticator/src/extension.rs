@@ -89,10 +89,7 @@ pub(crate) fn read_extensions(list: &[u8]) -> Result<Vec<Extension>, Malformed> 
         if !seen.insert(typ) {
             return Err(Malformed::DuplicateExtension(typ));
         }
-        extensions.push(Extension {
-            typ,
-            body: body.to_vec(),
-        });
+        extensions.push(Extension { typ, body: body.to_vec() });
     }
     Ok(extensions)
 }

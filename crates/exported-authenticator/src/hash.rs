@@ -23,10 +23,7 @@ impl AuthenticatorHash {
         provider: &CryptoProvider,
     ) -> Result<Self, Unavailable> {
         if let Some(tls13) = suite.tls13() {
-            return Ok(Self {
-                hash: tls13.common.hash_provider,
-                hkdf: tls13.hkdf_provider,
-            });
+            return Ok(Self { hash: tls13.common.hash_provider, hkdf: tls13.hkdf_provider });
         }
         match suite {
             //= specs/exported-authenticators.md#section-5.1
@@ -44,10 +41,7 @@ impl AuthenticatorHash {
         suite: CipherSuite,
         provider: &CryptoProvider,
     ) -> Result<Self, Unavailable> {
-        let known = provider
-            .cipher_suites
-            .iter()
-            .find(|known| known.suite() == suite);
+        let known = provider.cipher_suites.iter().find(|known| known.suite() == suite);
         Self::of_suite(*known.ok_or(Unavailable::NoHash)?, provider)
     }
 
@@ -61,10 +55,7 @@ impl AuthenticatorHash {
             .iter()
             .filter_map(SupportedCipherSuite::tls13)
             .find(|suite| suite.common.hash_provider.algorithm() == algorithm)
-            .map(|suite| Self {
-                hash: suite.common.hash_provider,
-                hkdf: suite.hkdf_provider,
-            })
+            .map(|suite| Self { hash: suite.common.hash_provider, hkdf: suite.hkdf_provider })
             //= specs/exported-authenticators.md#section-5.1
             //# Authenticators MUST NOT be used with a TLS 1.3 cipher suite that has no hash
             //# function.

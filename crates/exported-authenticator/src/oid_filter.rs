@@ -84,11 +84,7 @@ impl OidFilter {
         if self.values.is_empty() {
             return true;
         }
-        let has_all = if oid == OID_X509_EXT_KEY_USAGE {
-            bits_within
-        } else {
-            purposes_within
-        };
+        let has_all = if oid == OID_X509_EXT_KEY_USAGE { bits_within } else { purposes_within };
         has_all(&self.values, extension.value).unwrap_or(false)
     }
 }
@@ -100,21 +96,14 @@ fn bits_within(wanted: &[u8], present: &[u8]) -> Option<bool> {
     let mut present = present.data.iter().copied();
     Some(
         rest.is_empty()
-            && wanted
-                .data
-                .iter()
-                .all(|want| want & !present.next().unwrap_or_default() == 0),
+            && wanted.data.iter().all(|want| want & !present.next().unwrap_or_default() == 0),
     )
 }
 
 /// Whether every object identifier of the SEQUENCE `wanted` is in `present`.
 fn purposes_within(wanted: &[u8], present: &[u8]) -> Option<bool> {
     let present = purposes(present)?;
-    Some(
-        purposes(wanted)?
-            .iter()
-            .all(|purpose| present.contains(purpose)),
-    )
+    Some(purposes(wanted)?.iter().all(|purpose| present.contains(purpose)))
 }
 
 fn purposes(der: &[u8]) -> Option<Vec<Oid<'_>>> {

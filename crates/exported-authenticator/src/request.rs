@@ -96,19 +96,15 @@ impl AuthenticatorRequest {
         //# Extensions of a request that are not recognised MUST be ignored.
         let extensions = read_extensions(list)?;
         let find = |typ| {
-            extensions
-                .iter()
-                .find(|extension| extension.typ == typ)
-                .map(|found| &*found.body)
+            extensions.iter().find(|extension| extension.typ == typ).map(|found| &*found.body)
         };
         let signature_algorithms = read_schemes(
             //= specs/exported-authenticators.md#section-7.1
             //# The extensions MUST include signature_algorithms.
             find(ExtensionType::SIGNATURE_ALGORITHMS).ok_or(Malformed::NoSignatureAlgorithms)?,
         )?;
-        let signature_algorithms_cert = find(ExtensionType::SIGNATURE_ALGORITHMS_CERT)
-            .map(read_schemes)
-            .transpose()?;
+        let signature_algorithms_cert =
+            find(ExtensionType::SIGNATURE_ALGORITHMS_CERT).map(read_schemes).transpose()?;
         let certificate_authorities = find(ExtensionType::CERTIFICATE_AUTHORITIES)
             .map(read_authorities)
             .transpose()?
@@ -198,10 +194,7 @@ impl AuthenticatorRequest {
 
     /// Whether the request offers an extension of type `typ`.
     pub fn offers(&self, typ: ExtensionType) -> bool {
-        self.0
-            .extensions
-            .iter()
-            .any(|extension| extension.typ == typ)
+        self.0.extensions.iter().any(|extension| extension.typ == typ)
     }
 }
 
@@ -324,8 +317,8 @@ impl RequestTemplate {
         //= specs/exported-authenticators.md#section-4
         //# A request MUST be encoded as a TLS handshake message with its type and length.
         //= specs/exported-authenticators.md#section-4
-        //# A request MUST NOT be wrapped in TLS records or encrypted with a handshake or
-        //# application-data key.
+        //# A request MUST NOT be wrapped in TLS records or protected with the keys of the handshake
+        //# or of application data.
         //= specs/exported-authenticators.md#section-4
         //# A request MUST consist of a context of 0 to 255 bytes with a one-byte length and a list
         //# of extensions of at least 2 bytes with a two-byte length.
@@ -344,28 +337,16 @@ impl RequestTemplate {
 
     fn put_extensions(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let mut extensions = Vec::new();
-        put_schemes(
-            &mut extensions,
-            ExtensionType::SIGNATURE_ALGORITHMS,
-            &self.schemes,
-        )?;
+        put_schemes(&mut extensions, ExtensionType::SIGNATURE_ALGORITHMS, &self.schemes)?;
         if let Some(schemes) = &self.certificate_schemes {
-            put_schemes(
-                &mut extensions,
-                ExtensionType::SIGNATURE_ALGORITHMS_CERT,
-                schemes,
-            )?;
+            put_schemes(&mut extensions, ExtensionType::SIGNATURE_ALGORITHMS_CERT, schemes)?;
         }
         if !self.authorities.is_empty() {
             let mut names = Vec::new();
             for name in &self.authorities {
                 put_vector(&mut names, 2, |out| out.extend_from_slice(name.as_ref()))?;
             }
-            put_listed(
-                &mut extensions,
-                ExtensionType::CERTIFICATE_AUTHORITIES,
-                &names,
-            )?;
+            put_listed(&mut extensions, ExtensionType::CERTIFICATE_AUTHORITIES, &names)?;
         }
         if !self.filters.is_empty() {
             let mut filters = Vec::new();
@@ -376,9 +357,7 @@ impl RequestTemplate {
         }
         if let Some(name) = &self.server_name {
             let mut entry = vec![HOST_NAME];
-            put_vector(&mut entry, 2, |out| {
-                out.extend_from_slice(name.as_ref().as_bytes())
-            })?;
+            put_vector(&mut entry, 2, |out| out.extend_from_slice(name.as_ref().as_bytes()))?;
             put_listed(&mut extensions, ExtensionType::SERVER_NAME, &entry)?;
         }
         for extension in &self.others {
@@ -400,9 +379,7 @@ fn put_schemes(
     typ: ExtensionType,
     schemes: &[SignatureScheme],
 ) -> Result<(), TooLong> {
-    let list: Vec<u8> = schemes
-        .iter()
-        .flat_map(|scheme| u16::from(*scheme).to_be_bytes())
-        .collect();
+    let list: Vec<u8> =
+        schemes.iter().flat_map(|scheme| u16::from(*scheme).to_be_bytes()).collect();
     put_listed(out, typ, &list)
 }

@@ -37,11 +37,7 @@ pub fn tls13_schemes_of(algorithms: &WebPkiSupportedAlgorithms) -> Vec<Signature
 
 /// The schemes of TLS 1.3 that `key` can sign with.
 pub fn signing_schemes(key: &dyn SigningKey) -> Vec<SignatureScheme> {
-    TLS13_SCHEMES
-        .iter()
-        .copied()
-        .filter(|scheme| key.choose_scheme(&[*scheme]).is_some())
-        .collect()
+    TLS13_SCHEMES.iter().copied().filter(|scheme| key.choose_scheme(&[*scheme]).is_some()).collect()
 }
 
 /// The one algorithm that `scheme` means in TLS 1.3, where a scheme binds its curve.
@@ -55,10 +51,7 @@ pub(crate) fn verification(
     if !is_tls13(scheme) {
         return None;
     }
-    let (_, mapped) = algorithms
-        .mapping
-        .iter()
-        .find(|(known, _)| *known == scheme)?;
+    let (_, mapped) = algorithms.mapping.iter().find(|(known, _)| *known == scheme)?;
     //= specs/exported-authenticators.md#section-5.2.2
     //# A pair of ECDSA curve and hash that TLS 1.3 does not have MUST NOT be used.
     //= specs/exported-authenticators.md#decisions

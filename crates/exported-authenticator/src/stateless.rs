@@ -37,10 +37,7 @@ pub(crate) enum Occasion<'a> {
     /// A request.
     Request(&'a AuthenticatorRequest),
     /// Nothing: the server sends it of its own accord, under the handshake's ClientHello.
-    Spontaneous {
-        context: Option<&'a [u8]>,
-        offered: &'a Offered,
-    },
+    Spontaneous { context: Option<&'a [u8]>, offered: &'a Offered },
 }
 
 impl Occasion<'_> {
@@ -139,14 +136,7 @@ impl<'a> UnsignedAuthenticator<'a> {
         .map_err(|_| AuthenticateError::TooLong)?;
         let transcript = transcript(values, sender, &occasion, &bytes);
         let message = signed_message(transcript.fork_finish().as_ref());
-        Ok(Self {
-            values,
-            sender,
-            transcript,
-            bytes,
-            scheme,
-            message,
-        })
+        Ok(Self { values, sender, transcript, bytes, scheme, message })
     }
 
     /// The scheme to sign with.
@@ -161,14 +151,7 @@ impl<'a> UnsignedAuthenticator<'a> {
 
     /// Adds the signature and the Finished message.
     pub fn finish(self, signature: &[u8]) -> Result<Vec<u8>, AuthenticateError> {
-        let Self {
-            values,
-            sender,
-            mut transcript,
-            mut bytes,
-            scheme,
-            message: _,
-        } = self;
+        let Self { values, sender, mut transcript, mut bytes, scheme, message: _ } = self;
         let at = bytes.len();
         let mut inner = Ok(());
         put_handshake(&mut bytes, HandshakeType::CERTIFICATE_VERIFY, |out| {
@@ -189,13 +172,9 @@ impl<'a> UnsignedAuthenticator<'a> {
 
     /// Signs with a key at hand.
     pub fn sign_with(self, credential: &Credential) -> Result<Vec<u8>, AuthenticateError> {
-        let signer = credential
-            .key()
-            .choose_scheme(&[self.scheme])
-            .ok_or(AuthenticateError::Signing)?;
-        let signature = signer
-            .sign(&self.message)
-            .map_err(|_| AuthenticateError::Signing)?;
+        let signer =
+            credential.key().choose_scheme(&[self.scheme]).ok_or(AuthenticateError::Signing)?;
+        let signature = signer.sign(&self.message).map_err(|_| AuthenticateError::Signing)?;
         self.finish(&signature)
     }
 }
@@ -232,8 +211,8 @@ pub fn decline(
     //= specs/exported-authenticators.md#section-6
     //# An empty authenticator MUST be encoded as a TLS handshake message with its type and length.
     //= specs/exported-authenticators.md#section-6
-    //# An empty authenticator MUST NOT be wrapped in TLS records or encrypted with a handshake or
-    //# application-data key.
+    //# An empty authenticator MUST NOT be wrapped in TLS records or protected with the keys of the
+    //# handshake or of application data.
     put_finished(&mut bytes, values, sender, transcript)?;
     Ok(bytes)
 }
@@ -260,13 +239,7 @@ pub fn validate(
     authenticator: &Authenticator<'_>,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<Validated, InvalidAuthenticator> {
-    validate_on(
-        values,
-        sender,
-        Occasion::Request(request),
-        authenticator,
-        algorithms,
-    )
+    validate_on(values, sender, Occasion::Request(request), authenticator, algorithms)
 }
 
 pub(crate) fn validate_on(
@@ -285,10 +258,7 @@ pub(crate) fn validate_on(
         return Ok(Validated::Empty);
     };
     let certificate = CertificateMessage::read(full.certificate.body)?;
-    if occasion
-        .context()
-        .is_some_and(|context| context != certificate.context)
-    {
+    if occasion.context().is_some_and(|context| context != certificate.context) {
         return Err(InvalidAuthenticator::ContextMismatch);
     }
     let entries = certificate.entries()?;
@@ -297,9 +267,7 @@ pub(crate) fn validate_on(
             return Err(InvalidAuthenticator::ExtensionNotRequested(extension.typ));
         }
     }
-    let leaf = entries
-        .first()
-        .ok_or(InvalidAuthenticator::EmptyCertificateList)?;
+    let leaf = entries.first().ok_or(InvalidAuthenticator::EmptyCertificateList)?;
     //= specs/exported-authenticators.md#decisions
     //# (ours) The transcript MUST cover the request's bytes as they were received, never a
     //# re-encoding.
@@ -314,11 +282,7 @@ pub(crate) fn validate_on(
     check_signature(&occasion, leaf, full, &message, algorithms)?;
     transcript.update(full.certificate_verify.whole);
     check_finished(values, sender, transcript, authenticator.finished())?;
-    Ok(Validated::Proven(Proven::new(
-        certificate.context,
-        entries,
-        full.scheme,
-    )))
+    Ok(Validated::Proven(Proven::new(certificate.context, entries, full.scheme)))
 }
 
 fn check_signature(
@@ -424,10 +388,8 @@ fn put_finished(
     //= specs/exported-authenticators.md#section-6
     //# The HMAC of an empty authenticator MUST use the authenticator hash and the Finished MAC Key.
     let tag = values.hash().hmac(key, transcript.finish().as_ref());
-    put_handshake(out, HandshakeType::FINISHED, |out| {
-        out.extend_from_slice(tag.as_ref())
-    })
-    .map_err(|_| AuthenticateError::TooLong)
+    put_handshake(out, HandshakeType::FINISHED, |out| out.extend_from_slice(tag.as_ref()))
+        .map_err(|_| AuthenticateError::TooLong)
 }
 
 fn check_finished(

@@ -38,16 +38,9 @@ pub struct Proven {
 
 impl Proven {
     pub(crate) fn new(context: &[u8], entries: Vec<Entry>, scheme: SignatureScheme) -> Self {
-        let (chain, extensions) = entries
-            .into_iter()
-            .map(|entry| (entry.certificate, entry.extensions))
-            .unzip();
-        Self {
-            context: context.to_vec(),
-            chain,
-            extensions,
-            scheme,
-        }
+        let (chain, extensions) =
+            entries.into_iter().map(|entry| (entry.certificate, entry.extensions)).unzip();
+        Self { context: context.to_vec(), chain, extensions, scheme }
     }
 
     /// The certificate_request_context that was answered.
@@ -65,10 +58,7 @@ impl Proven {
 
     /// The extensions of the certificate at `index`.
     pub fn extensions(&self, index: usize) -> &[Extension] {
-        self.extensions
-            .get(index)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        self.extensions.get(index).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The scheme that the possession was proven with.
@@ -102,9 +92,7 @@ impl Proven {
             .map(<[u8]>::to_vec)
             .unwrap_or_default();
         self.verify(|leaf, rest| {
-            verifier
-                .verify_server_cert(leaf, rest, name, &ocsp, now)
-                .map(drop)
+            verifier.verify_server_cert(leaf, rest, name, &ocsp, now).map(drop)
         })
     }
 
@@ -124,10 +112,7 @@ impl Proven {
         };
         match verdict {
             Ok(()) => Ok(Verified(self)),
-            Err(reason) => Err(ChainRejected {
-                reason,
-                proven: Box::new(self),
-            }),
+            Err(reason) => Err(ChainRejected { reason, proven: Box::new(self) }),
         }
     }
 }

@@ -34,14 +34,8 @@ fn prove(authority: &Authority, leaf: &Leaf) -> Proven {
 
 fn rejected(verified: Result<impl Sized, ChainRejected>) -> CertificateError {
     let rejected = verified.map(drop).unwrap_err();
-    assert!(
-        rejected
-            .to_string()
-            .starts_with("the certificate chain was not accepted")
-    );
-    let Error::InvalidCertificate(error) = rejected.reason else {
-        panic!("{}", rejected.reason)
-    };
+    assert!(rejected.to_string().starts_with("the certificate chain was not accepted"));
+    let Error::InvalidCertificate(error) = rejected.reason else { panic!("{}", rejected.reason) };
     error
 }
 
@@ -62,23 +56,14 @@ fn trust_time_and_purpose_are_checked() {
     ));
     assert!(matches!(
         rejected(verify(&Leaf::server("alice"))),
-        CertificateError::InvalidPurposeContext {
-            required: ExtendedKeyPurpose::ClientAuth,
-            ..
-        }
+        CertificateError::InvalidPurposeContext { required: ExtendedKeyPurpose::ClientAuth, .. }
     ));
     let other = support::authority(KeyKind::P256);
     let stranger = prove(&other, &Leaf::client("alice"));
-    let rejection = stranger
-        .clone()
-        .verify_client(&*verifier, now())
-        .unwrap_err();
+    let rejection = stranger.clone().verify_client(&*verifier, now()).unwrap_err();
     // The possession stays proven, for whoever trusts it.
     assert_eq!(*rejection.proven, stranger);
-    rejection
-        .proven
-        .verify_client(&*client_verifier(&other), now())
-        .unwrap();
+    rejection.proven.verify_client(&*client_verifier(&other), now()).unwrap();
 }
 
 #[test]
@@ -108,16 +93,10 @@ fn revocation_is_checked() {
     let prove = |issued| {
         let mut ends = Ends::seeded(1);
         let request = ends.ask(Role::Server, &template(), b"x");
-        let authenticator = ends
-            .client
-            .authenticate(&request, &credential(issued))
-            .unwrap();
+        let authenticator = ends.client.authenticate(&request, &credential(issued)).unwrap();
         proven(ends.server.validate(&request, &authenticator).unwrap())
     };
-    assert_eq!(
-        rejected(prove(&alice).verify_client(&*verifier, now())),
-        CertificateError::Revoked
-    );
+    assert_eq!(rejected(prove(&alice).verify_client(&*verifier, now())), CertificateError::Revoked);
     let bob = authority.issue(&Leaf::client("bob")).unwrap();
     prove(&bob).verify_client(&*verifier, now()).unwrap();
 
@@ -262,18 +241,12 @@ impl ServerCertVerifier for Notes {
 #[test]
 fn a_stapled_response_reaches_the_verifier() {
     let (_, alice) = support::alice();
-    let template = template().extension(Extension {
-        typ: ExtensionType::STATUS_REQUEST,
-        body: Vec::new(),
-    });
-    let request = template
-        .build(MessageType::ClientCertificateRequest, b"x")
-        .unwrap();
+    let template =
+        template().extension(Extension { typ: ExtensionType::STATUS_REQUEST, body: Vec::new() });
+    let request = template.build(MessageType::ClientCertificateRequest, b"x").unwrap();
     let notes = Notes::default();
-    let stapled = |body: &[u8]| Extension {
-        typ: ExtensionType::STATUS_REQUEST,
-        body: body.to_vec(),
-    };
+    let stapled =
+        |body: &[u8]| Extension { typ: ExtensionType::STATUS_REQUEST, body: body.to_vec() };
     let chain = alice.chain();
     for chain in [
         chain.clone(),
@@ -295,8 +268,5 @@ fn a_stapled_response_reaches_the_verifier() {
         proven.verify_server(&notes, &name, now()).unwrap();
     }
     let none: &[u8] = b"";
-    assert_eq!(
-        *notes.0.lock().unwrap(),
-        [none, b"response", none, none, none]
-    );
+    assert_eq!(*notes.0.lock().unwrap(), [none, b"response", none, none, none]);
 }

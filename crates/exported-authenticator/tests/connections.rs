@@ -21,10 +21,7 @@ use support::{Configs, Ends, authority, client_verifier, credential, now, proven
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 fn only(suite: SupportedCipherSuite) -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![suite],
-        ..support::provider()
-    }
+    CryptoProvider { cipher_suites: vec![suite], ..support::provider() }
 }
 
 /// `sender` proves that it is alice, from the request to the accepted chain.
@@ -102,10 +99,7 @@ fn both_hashes_serve_in_tls13() {
     for (suite, hash) in [
         (suites::TLS13_AES_128_GCM_SHA256, HashAlgorithm::SHA256),
         (suites::TLS13_AES_256_GCM_SHA384, HashAlgorithm::SHA384),
-        (
-            suites::TLS13_CHACHA20_POLY1305_SHA256,
-            HashAlgorithm::SHA256,
-        ),
+        (suites::TLS13_CHACHA20_POLY1305_SHA256, HashAlgorithm::SHA256),
     ] {
         let tls = Configs::new(only(suite), &version::TLS13, false).connect();
         let mut ends = tls.ends(ExtendedMasterSecret::Unknown);
@@ -119,14 +113,8 @@ fn both_hashes_serve_in_tls13() {
 #[test]
 fn both_hashes_serve_in_tls12_with_the_extended_master_secret() {
     for (suite, hash) in [
-        (
-            suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            HashAlgorithm::SHA256,
-        ),
-        (
-            suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-            HashAlgorithm::SHA384,
-        ),
+        (suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, HashAlgorithm::SHA256),
+        (suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, HashAlgorithm::SHA384),
     ] {
         let tls = Configs::new(only(suite), &version::TLS12, true).connect();
         let mut ends = tls.ends(ExtendedMasterSecret::Required);
@@ -150,9 +138,7 @@ fn tls12_is_refused_while_the_extended_master_secret_is_not_certain() {
 fn nothing_is_exported_before_the_handshake_has_completed() {
     let mut tls = Configs::tls13().start();
     let values = |tls: &support::Tls, role| {
-        tls.values(role, ExtendedMasterSecret::Unknown)
-            .map(drop)
-            .unwrap_err()
+        tls.values(role, ExtendedMasterSecret::Unknown).map(drop).unwrap_err()
     };
     let incomplete = Unavailable::HandshakeNotComplete;
     assert_eq!(values(&tls, Role::Client), incomplete);
@@ -164,19 +150,13 @@ fn nothing_is_exported_before_the_handshake_has_completed() {
     assert!(!tls.client.is_handshaking());
     assert_eq!(values(&tls, Role::Server), incomplete);
     tls.send_from_client();
-    authenticate(
-        &mut tls.ends(ExtendedMasterSecret::Unknown),
-        Role::Client,
-        b"x",
-    );
+    authenticate(&mut tls.ends(ExtendedMasterSecret::Unknown), Role::Client, b"x");
 }
 
 #[test]
 fn early_data_is_nothing_to_export_from() {
     let mut configs = Configs::tls13();
-    Arc::get_mut(&mut configs.server)
-        .unwrap()
-        .max_early_data_size = 1024;
+    Arc::get_mut(&mut configs.server).unwrap().max_early_data_size = 1024;
     Arc::get_mut(&mut configs.client).unwrap().enable_early_data = true;
     configs.connect();
     let mut tls = configs.start();
@@ -192,10 +172,7 @@ fn early_data_is_nothing_to_export_from() {
 fn another_connection_and_a_resumed_one_have_other_values() {
     let configs = Configs::tls13();
     let (first, second) = (configs.connect(), configs.connect());
-    assert_eq!(
-        second.client.handshake_kind(),
-        Some(rustls::HandshakeKind::Resumed)
-    );
+    assert_eq!(second.client.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
     let third = Configs::tls13().connect();
     let (_, alice) = support::alice();
 
@@ -213,10 +190,7 @@ fn another_connection_and_a_resumed_one_have_other_values() {
             other.server.validate(&same, &authenticator),
             Err(InvalidAuthenticator::BadSignature)
         );
-        assert_eq!(
-            other.server.validate(&same, &declined),
-            Err(InvalidAuthenticator::BadFinished)
-        );
+        assert_eq!(other.server.validate(&same, &declined), Err(InvalidAuthenticator::BadFinished));
     }
     let validated = first.server.validate(&request, &authenticator).unwrap();
     assert!(matches!(validated, Validated::Proven(_)));
@@ -228,11 +202,7 @@ fn the_four_values_have_their_labels_their_length_and_an_empty_context() {
     let provider = support::provider();
     let hash = AuthenticatorHash::of_algorithm(HashAlgorithm::SHA384, &provider).unwrap();
     ExporterValues::from_exporter(hash, |output, label, context| {
-        asked.push((
-            String::from_utf8(label.to_vec()).unwrap(),
-            output.len(),
-            context.len(),
-        ));
+        asked.push((String::from_utf8(label.to_vec()).unwrap(), output.len(), context.len()));
         Ok::<(), ()>(())
     })
     .unwrap();
@@ -263,21 +233,14 @@ fn a_suite_is_found_by_its_number() {
     use rustls::CipherSuite as C;
     assert_eq!(hash(C::TLS13_AES_128_GCM_SHA256), Ok(HashAlgorithm::SHA256));
     assert_eq!(hash(C::TLS13_AES_256_GCM_SHA384), Ok(HashAlgorithm::SHA384));
-    assert_eq!(
-        hash(C::TLS_RSA_WITH_AES_128_CBC_SHA),
-        Err(Unavailable::NoHash)
-    );
+    assert_eq!(hash(C::TLS_RSA_WITH_AES_128_CBC_SHA), Err(Unavailable::NoHash));
 }
 
 #[test]
 fn the_tls_connection_goes_on_unchanged() {
     use std::io::{Read, Write};
     let mut tls = Configs::tls13().connect();
-    authenticate(
-        &mut tls.ends(ExtendedMasterSecret::Unknown),
-        Role::Client,
-        b"x",
-    );
+    authenticate(&mut tls.ends(ExtendedMasterSecret::Unknown), Role::Client, b"x");
     assert!(tls.server.peer_certificates().is_none());
     tls.client.writer().write_all(b"still here").unwrap();
     tls.send_from_client();

@@ -14,10 +14,7 @@ use support::{Ends, alice, proven, template};
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 fn offered() -> Offered {
-    Offered {
-        signature_algorithms: TLS13_SCHEMES.to_vec(),
-        extensions: Vec::new(),
-    }
+    Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions: Vec::new() }
 }
 
 /// A key that is there but does not work, like a smart card that was pulled out.
@@ -55,10 +52,7 @@ fn a_context_is_requested_once_in_both_directions_together() {
         let mut ends = Ends::seeded(1);
         ends.ask(first, &template(), b"once");
         let repeated = Err(RequestError::Context(ContextError::Repeated));
-        for typ in [
-            MessageType::CertificateRequest,
-            MessageType::ClientCertificateRequest,
-        ] {
+        for typ in [MessageType::CertificateRequest, MessageType::ClientCertificateRequest] {
             let again = template().build(typ, b"once").unwrap();
             for role in ROLES {
                 let (end, _) = ends.of_role(role);
@@ -78,8 +72,7 @@ fn the_empty_context_is_one_like_any_other() {
     let authenticator = ends.client.authenticate(&request, &alice).unwrap();
     proven(ends.server.validate(&request, &authenticator).unwrap());
     assert_eq!(
-        ends.server
-            .request(&template(), MessageType::CertificateRequest, b""),
+        ends.server.request(&template(), MessageType::CertificateRequest, b""),
         Err(RequestError::Context(ContextError::Repeated))
     );
 }
@@ -113,10 +106,7 @@ fn a_refusal_is_an_answer_too() {
             sending.authenticate(&request, &alice),
             Err(AuthenticateError::Context(ContextError::Replayed))
         );
-        assert_eq!(
-            validating.validate(&request, &refusal),
-            Ok(Validated::Empty)
-        );
+        assert_eq!(validating.validate(&request, &refusal), Ok(Validated::Empty));
         assert_eq!(
             validating.validate(&request, &refusal),
             Err(InvalidAuthenticator::Context(ContextError::Replayed))
@@ -132,10 +122,7 @@ fn an_invalid_answer_leaves_the_request_open() {
     let authenticator = ends.client.authenticate(&request, &alice).unwrap();
     let mut bad = authenticator.clone();
     *bad.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        ends.server.validate(&request, &bad),
-        Err(InvalidAuthenticator::BadFinished)
-    );
+    assert_eq!(ends.server.validate(&request, &bad), Err(InvalidAuthenticator::BadFinished));
     proven(ends.server.validate(&request, &authenticator).unwrap());
 }
 
@@ -146,15 +133,9 @@ fn who_cannot_authenticate_can_still_decline() {
     let chain = alice.chain().clone();
     let broken = Credential::new(chain, std::sync::Arc::new(Broken)).unwrap();
     let request = ends.ask(Role::Server, &template(), b"once");
-    assert_eq!(
-        ends.client.authenticate(&request, &broken),
-        Err(AuthenticateError::Signing)
-    );
+    assert_eq!(ends.client.authenticate(&request, &broken), Err(AuthenticateError::Signing));
     let refusal = ends.client.decline(&request).unwrap();
-    assert_eq!(
-        ends.server.validate(&request, &refusal),
-        Ok(Validated::Empty)
-    );
+    assert_eq!(ends.server.validate(&request, &refusal), Ok(Validated::Empty));
 }
 
 #[test]
@@ -189,10 +170,7 @@ fn an_answer_to_another_request_is_refused() {
         Err(InvalidAuthenticator::ContextMismatch)
     );
     let refusal = ends.client.decline(&second).unwrap();
-    assert_eq!(
-        ends.server.validate(&first, &refusal),
-        Err(InvalidAuthenticator::BadFinished)
-    );
+    assert_eq!(ends.server.validate(&first, &refusal), Err(InvalidAuthenticator::BadFinished));
 }
 
 #[test]
@@ -222,13 +200,8 @@ fn no_more_contexts_are_tracked_than_allowed() {
         let typ = MessageType::CertificateRequest;
         template().build(typ, context).unwrap()
     };
-    let first = ends
-        .client
-        .receive_request(request(b"1").as_bytes())
-        .unwrap();
-    ends.client
-        .receive_request(request(b"2").as_bytes())
-        .unwrap();
+    let first = ends.client.receive_request(request(b"1").as_bytes()).unwrap();
+    ends.client.receive_request(request(b"2").as_bytes()).unwrap();
     assert_eq!(
         ends.client.receive_request(request(b"3").as_bytes()),
         Err(RequestError::Context(ContextError::Exhausted))
@@ -250,10 +223,7 @@ fn a_server_authenticates_spontaneously_once_per_context() {
     };
     let authenticator = spontaneous(&mut ends.server, b"chosen").unwrap();
     let repeated = AuthenticateError::Context(ContextError::Repeated);
-    assert_eq!(
-        spontaneous(&mut ends.server, b"chosen"),
-        Err(repeated.clone())
-    );
+    assert_eq!(spontaneous(&mut ends.server, b"chosen"), Err(repeated.clone()));
 
     let mut bad = authenticator.clone();
     *bad.last_mut().unwrap() ^= 1;
@@ -261,10 +231,7 @@ fn a_server_authenticates_spontaneously_once_per_context() {
         ends.client.validate_spontaneous(&bad, &offered()),
         Err(InvalidAuthenticator::BadFinished)
     );
-    let validated = ends
-        .client
-        .validate_spontaneous(&authenticator, &offered())
-        .unwrap();
+    let validated = ends.client.validate_spontaneous(&authenticator, &offered()).unwrap();
     assert_eq!(proven(validated).context(), b"chosen");
     assert_eq!(
         ends.client.validate_spontaneous(&authenticator, &offered()),
@@ -280,29 +247,21 @@ fn a_server_authenticates_spontaneously_once_per_context() {
         ends.client.validate_spontaneous(&used, &offered()),
         Err(InvalidAuthenticator::Context(ContextError::Repeated))
     );
-    assert_eq!(
-        spontaneous(&mut ends.server, &[7; 256]),
-        Err(AuthenticateError::TooLong)
-    );
+    assert_eq!(spontaneous(&mut ends.server, &[7; 256]), Err(AuthenticateError::TooLong));
 }
 
 #[test]
 fn a_spontaneous_authenticator_keeps_to_the_client_hello() {
     use rustls::SignatureScheme as S;
     let (_, alice) = alice();
-    let none = Offered {
-        signature_algorithms: vec![S::ECDSA_NISTP256_SHA256],
-        extensions: Vec::new(),
-    };
+    let none =
+        Offered { signature_algorithms: vec![S::ECDSA_NISTP256_SHA256], extensions: Vec::new() };
     let mut ends = Ends::seeded(1);
     assert_eq!(
         ends.server.authenticate_spontaneously(b"x", &none, &alice),
         Err(AuthenticateError::Unsuitable(Unsuitable::NoCommonScheme))
     );
-    let authenticator = ends
-        .server
-        .authenticate_spontaneously(b"x", &offered(), &alice)
-        .unwrap();
+    let authenticator = ends.server.authenticate_spontaneously(b"x", &offered(), &alice).unwrap();
     assert_eq!(
         ends.client.validate_spontaneous(&authenticator, &none),
         Err(InvalidAuthenticator::SchemeNotOffered(S::ED25519))
@@ -314,14 +273,10 @@ fn a_client_never_authenticates_spontaneously() {
     let (_, alice) = alice();
     let mut ends = Ends::seeded(1);
     assert_eq!(
-        ends.client
-            .authenticate_spontaneously(b"x", &offered(), &alice),
+        ends.client.authenticate_spontaneously(b"x", &offered(), &alice),
         Err(AuthenticateError::SpontaneousClient)
     );
-    let authenticator = ends
-        .server
-        .authenticate_spontaneously(b"x", &offered(), &alice)
-        .unwrap();
+    let authenticator = ends.server.authenticate_spontaneously(b"x", &offered(), &alice).unwrap();
     assert_eq!(
         ends.server.validate_spontaneous(&authenticator, &offered()),
         Err(InvalidAuthenticator::SpontaneousClient)
@@ -358,8 +313,7 @@ fn only_a_clients_request_names_a_server() {
     let request = ends.ask(Role::Client, &template, b"x");
     assert_eq!(request.server_name(), Some(name));
     assert_eq!(
-        ends.server
-            .request(&template, MessageType::ClientCertificateRequest, b"y"),
+        ends.server.request(&template, MessageType::ClientCertificateRequest, b"y"),
         Err(RequestError::ServerName)
     );
 }

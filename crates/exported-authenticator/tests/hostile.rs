@@ -19,9 +19,7 @@ use support::{
 const CONNECTION: Secrets = Secrets(1);
 
 fn request(template: &RequestTemplate) -> AuthenticatorRequest {
-    template
-        .build(MessageType::ClientCertificateRequest, b"ctx")
-        .unwrap()
+    template.build(MessageType::ClientCertificateRequest, b"ctx").unwrap()
 }
 
 /// What the server says of `authenticator`, sent in answer to `request`.
@@ -45,12 +43,7 @@ fn signer<'a>(key: &'a dyn SigningKey, scheme: S) -> impl FnOnce(&[u8]) -> Vec<u
 fn the_forger_makes_what_is_right() {
     let (_, alice) = alice();
     let request = request(&template());
-    let chain: Vec<&[u8]> = alice
-        .chain()
-        .certificates()
-        .iter()
-        .map(AsRef::as_ref)
-        .collect();
+    let chain: Vec<&[u8]> = alice.chain().certificates().iter().map(AsRef::as_ref).collect();
     let message = certificate_message(b"ctx", &chain, &[]);
     let sign = signer(&**alice.key(), S::ED25519);
     let forged = CONNECTION.forge(request.as_bytes(), &message, S::ED25519, sign);
@@ -164,22 +157,13 @@ fn a_scheme_binds_its_curve() {
 #[test]
 fn pkcs1_is_refused_even_if_offered_and_right() {
     let authority = authority(KeyKind::P256);
-    let issued = authority
-        .issue(&Leaf::client("x").key(KeyKind::Rsa2048))
-        .unwrap();
+    let issued = authority.issue(&Leaf::client("x").key(KeyKind::Rsa2048)).unwrap();
     let key = signing_key(&issued.key);
     let message = certificate_message(b"ctx", &[&issued.chain[0]], &[]);
-    for scheme in [
-        S::RSA_PKCS1_SHA256,
-        S::RSA_PKCS1_SHA384,
-        S::RSA_PKCS1_SHA512,
-    ] {
+    for scheme in [S::RSA_PKCS1_SHA256, S::RSA_PKCS1_SHA384, S::RSA_PKCS1_SHA512] {
         let request = request(&RequestTemplate::new(vec![scheme, S::RSA_PSS_SHA256]));
         let forged = CONNECTION.forge(request.as_bytes(), &message, scheme, signer(&*key, scheme));
-        assert_eq!(
-            validate(&request, &forged),
-            Err(InvalidAuthenticator::SchemeNotTls13(scheme))
-        );
+        assert_eq!(validate(&request, &forged), Err(InvalidAuthenticator::SchemeNotTls13(scheme)));
     }
     // Nor is it ever chosen.
     let only_pkcs1 = request(&RequestTemplate::new(vec![S::RSA_PKCS1_SHA256]));
@@ -207,11 +191,8 @@ fn what_tls13_does_not_know_is_refused() {
 #[test]
 fn a_scheme_that_was_not_offered_is_refused() {
     let (_, alice) = alice();
-    let others: Vec<S> = TLS13_SCHEMES
-        .iter()
-        .copied()
-        .filter(|scheme| *scheme != S::ED25519)
-        .collect();
+    let others: Vec<S> =
+        TLS13_SCHEMES.iter().copied().filter(|scheme| *scheme != S::ED25519).collect();
     // For the signatures on certificates only.
     let template = RequestTemplate::new(others).certificate_schemes(vec![S::ED25519]);
     let request = request(&template);
@@ -228,14 +209,8 @@ fn a_scheme_that_was_not_offered_is_refused() {
 fn extensions_are_accepted_only_as_far_as_they_were_requested() {
     let (_, alice) = alice();
     let asked = template()
-        .extension(Extension {
-            typ: ExtensionType::STATUS_REQUEST,
-            body: Vec::new(),
-        })
-        .extension(Extension {
-            typ: ExtensionType(0xfafa),
-            body: b"what is this".to_vec(),
-        });
+        .extension(Extension { typ: ExtensionType::STATUS_REQUEST, body: Vec::new() })
+        .extension(Extension { typ: ExtensionType(0xfafa), body: b"what is this".to_vec() });
     let request = request(&asked);
     let with = |extensions: &[u8]| {
         let leaf: &[u8] = &alice.chain().certificates()[0];
@@ -254,18 +229,14 @@ fn extensions_are_accepted_only_as_far_as_they_were_requested() {
     for unasked in [18_u16, 0xfafb] {
         assert_eq!(
             with(&extension(unasked, b"")),
-            Err(InvalidAuthenticator::ExtensionNotRequested(ExtensionType(
-                unasked
-            )))
+            Err(InvalidAuthenticator::ExtensionNotRequested(ExtensionType(unasked)))
         );
     }
     // In the request, but not meant for certificates.
     for guiding in [13_u16, 50, 47, 48, 0] {
         assert_eq!(
             with(&extension(guiding, b"")),
-            Err(InvalidAuthenticator::ExtensionNotRequested(ExtensionType(
-                guiding
-            )))
+            Err(InvalidAuthenticator::ExtensionNotRequested(ExtensionType(guiding)))
         );
     }
     let twice = [status.clone(), status].concat();
@@ -293,25 +264,17 @@ fn extensions_of_other_certificates_count_as_well() {
     let forged = CONNECTION.forge(request.as_bytes(), &message, S::ED25519, sign);
     assert_eq!(
         validate(&request, &forged),
-        Err(InvalidAuthenticator::ExtensionNotRequested(
-            ExtensionType::STATUS_REQUEST
-        ))
+        Err(InvalidAuthenticator::ExtensionNotRequested(ExtensionType::STATUS_REQUEST))
     );
 }
 
 #[test]
 fn only_requested_extensions_are_sent() {
     let (_, alice) = alice();
-    let status = Extension {
-        typ: ExtensionType::STATUS_REQUEST,
-        body: Vec::new(),
-    };
+    let status = Extension { typ: ExtensionType::STATUS_REQUEST, body: Vec::new() };
     let chain = alice.chain().clone().with_ocsp(b"0").with_extension(
         1,
-        Extension {
-            typ: ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP,
-            body: b"sct".to_vec(),
-        },
+        Extension { typ: ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, body: b"sct".to_vec() },
     );
     let stapling = exported_authenticator::Credential::new(chain, alice.key().clone()).unwrap();
     for (template, expected) in [(template(), 0), (template().extension(status), 1)] {
@@ -335,23 +298,14 @@ fn certificates_that_are_none_are_refused() {
         validate(&request, &forged)
     };
     assert_eq!(forged(&[]), Err(InvalidAuthenticator::EmptyCertificateList));
-    assert_eq!(
-        forged(&[b"no certificate"]),
-        Err(InvalidAuthenticator::BadCertificate)
-    );
+    assert_eq!(forged(&[b"no certificate"]), Err(InvalidAuthenticator::BadCertificate));
     assert_eq!(forged(&[b""]), Err(Malformed::Length("certificate").into()));
     let leaf: &[u8] = &alice.chain().certificates()[0];
     let longer = [leaf, &[0]].concat();
-    assert_eq!(
-        forged(&[&longer]),
-        Err(InvalidAuthenticator::BadCertificate)
-    );
+    assert_eq!(forged(&[&longer]), Err(InvalidAuthenticator::BadCertificate));
     // The key of a bare public key proves nothing either.
     let spki = alice.key().public_key().unwrap();
-    assert_eq!(
-        forged(&[spki.as_ref()]),
-        Err(InvalidAuthenticator::BadCertificate)
-    );
+    assert_eq!(forged(&[spki.as_ref()]), Err(InvalidAuthenticator::BadCertificate));
 }
 
 #[test]
@@ -362,10 +316,7 @@ fn another_certificate_than_the_signers_is_refused() {
     let message = certificate_message(b"ctx", &[&bob.chain().certificates()[0]], &[]);
     let sign = signer(&**alice.key(), S::ED25519);
     let forged = CONNECTION.forge(request.as_bytes(), &message, S::ED25519, sign);
-    assert_eq!(
-        validate(&request, &forged),
-        Err(InvalidAuthenticator::BadSignature)
-    );
+    assert_eq!(validate(&request, &forged), Err(InvalidAuthenticator::BadSignature));
 }
 
 #[test]
@@ -374,10 +325,7 @@ fn an_empty_signature_is_a_bad_one() {
     let request = request(&template());
     let message = certificate_message(b"ctx", &[&alice.chain().certificates()[0]], &[]);
     let forged = CONNECTION.forge(request.as_bytes(), &message, S::ED25519, |_| Vec::new());
-    assert_eq!(
-        validate(&request, &forged),
-        Err(InvalidAuthenticator::BadSignature)
-    );
+    assert_eq!(validate(&request, &forged), Err(InvalidAuthenticator::BadSignature));
 }
 
 #[test]
@@ -388,19 +336,8 @@ fn messages_come_in_their_order() {
     let made = stateless::authenticate(&values, Role::Client, &request, &alice).unwrap();
     let finished = made.len() - 36;
     let certificate = 4 + usize::from(u16::from_be_bytes([made[2], made[3]]));
-    let parts = [
-        &made[..certificate],
-        &made[certificate..finished],
-        &made[finished..],
-    ];
-    for order in [
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [0, 0, 2],
-        [0, 1, 1],
-        [0, 0, 0],
-    ] {
+    let parts = [&made[..certificate], &made[certificate..finished], &made[finished..]];
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [0, 0, 2], [0, 1, 1], [0, 0, 0]] {
         let shuffled = order.map(|index| parts[index]).concat();
         assert_eq!(
             validate(&request, &shuffled),
@@ -408,14 +345,15 @@ fn messages_come_in_their_order() {
             "{order:?}"
         );
     }
+    let longer = handshake(15, &[&parts[1][4..], &[0]].concat());
+    assert_eq!(
+        validate(&request, &[parts[0], &longer, parts[2]].concat()),
+        Err(Malformed::Trailing("signature").into())
+    );
     for typ in 0..=u8::MAX {
         let only = handshake(typ, b"");
         let refused = Authenticator::parse(&only).map(drop);
-        let expected = if typ == 20 {
-            Ok(())
-        } else {
-            Err(Malformed::MessageSequence)
-        };
+        let expected = if typ == 20 { Ok(()) } else { Err(Malformed::MessageSequence) };
         assert_eq!(refused, expected, "{typ}");
     }
 }
@@ -433,20 +371,13 @@ fn a_certificate_with_a_critical_extension_that_webpki_does_not_know_proves_poss
     let (authority, alice) = alice();
     // Not acceptable to the stock verifier, which does not know what it means.
     let verifier = support::client_verifier(&authority);
-    proven
-        .verify_client(&*verifier, support::now())
-        .unwrap_err();
-    assert_eq!(
-        validate(&request, &sign(&**alice.key())),
-        Err(InvalidAuthenticator::BadSignature)
-    );
+    proven.verify_client(&*verifier, support::now()).unwrap_err();
+    assert_eq!(validate(&request, &sign(&**alice.key())), Err(InvalidAuthenticator::BadSignature));
     let sign = signer(&*issued.1, S::ED25519);
     let forged = CONNECTION.forge(request.as_bytes(), &message, S::ECDSA_NISTP256_SHA256, sign);
     assert_eq!(
         validate(&request, &forged),
-        Err(InvalidAuthenticator::SchemeKeyMismatch(
-            S::ECDSA_NISTP256_SHA256
-        ))
+        Err(InvalidAuthenticator::SchemeKeyMismatch(S::ECDSA_NISTP256_SHA256))
     );
 }
 
@@ -457,10 +388,7 @@ fn critical_leaf() -> (Vec<u8>, std::sync::Arc<dyn SigningKey>) {
     let leaf: &[u8] = &alice.chain().certificates()[0];
     let mut leaf = leaf.to_vec();
     let key_usage = [0x06, 0x03, 0x55, 0x1d, 0x0f, 0x01, 0x01, 0xff];
-    let at = leaf
-        .windows(key_usage.len())
-        .position(|window| window == key_usage)
-        .unwrap();
+    let at = leaf.windows(key_usage.len()).position(|window| window == key_usage).unwrap();
     leaf[at + 4] = 99;
     (leaf, alice.key().clone())
 }

@@ -27,9 +27,7 @@ static REQUEST: LazyLock<AuthenticatorRequest> = LazyLock::new(|| {
 });
 
 static AUTHENTICATOR: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let request = template()
-        .build(MessageType::CertificateRequest, b"context")
-        .unwrap();
+    let request = template().build(MessageType::CertificateRequest, b"context").unwrap();
     stateless::authenticate(&Secrets(1).values(), Role::Client, &request, &ALICE).unwrap()
 });
 
@@ -74,19 +72,13 @@ fn schemes() -> impl Strategy<Value = Vec<SignatureScheme>> {
 }
 
 fn message_type() -> impl Strategy<Value = MessageType> {
-    prop_oneof![
-        Just(MessageType::CertificateRequest),
-        Just(MessageType::ClientCertificateRequest)
-    ]
+    prop_oneof![Just(MessageType::CertificateRequest), Just(MessageType::ClientCertificateRequest)]
 }
 
 fn filters() -> impl Strategy<Value = Vec<OidFilter>> {
     let oids = hash_set(vec(any::<u8>(), 1..=255), 0..4);
     (oids, vec(vec(any::<u8>(), 0..40), 4)).prop_map(|(oids, values)| {
-        oids.into_iter()
-            .zip(values)
-            .map(|(oid, values)| OidFilter { oid, values })
-            .collect()
+        oids.into_iter().zip(values).map(|(oid, values)| OidFilter { oid, values }).collect()
     })
 }
 
@@ -97,10 +89,7 @@ fn others() -> impl Strategy<Value = Vec<Extension>> {
         types
             .into_iter()
             .zip(bodies)
-            .map(|(typ, body)| Extension {
-                typ: ExtensionType(typ),
-                body,
-            })
+            .map(|(typ, body)| Extension { typ: ExtensionType(typ), body })
             .collect()
     })
 }

@@ -15,12 +15,7 @@ use support::{Ends, Secrets, alice, client_verifier, now, proven, template};
 fn forms(bytes: &[u8]) -> [String; 4] {
     let list: Vec<String> = bytes.iter().map(u8::to_string).collect();
     let hex_list: Vec<String> = bytes.iter().map(|byte| format!("{byte:x}")).collect();
-    [
-        hex::encode(bytes),
-        hex::encode_upper(bytes),
-        list.join(", "),
-        hex_list.join(", "),
-    ]
+    [hex::encode(bytes), hex::encode_upper(bytes), list.join(", "), hex_list.join(", ")]
 }
 
 #[test]

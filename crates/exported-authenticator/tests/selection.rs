@@ -8,7 +8,7 @@ use countersign_pki::{Authority, ExtendedKeyUsage, KeyKind, KeyUsage, Leaf};
 use exported_authenticator::{
     AuthenticateError, AuthenticatorRequest, Chain, ChainError, Credential, Extension,
     ExtensionType, Malformed, MessageType, Offered, OidFilter, RequestError, RequestTemplate, Role,
-    TLS13_SCHEMES, Unsuitable, signing_schemes, tls13_schemes_of,
+    TLS13_SCHEMES, UnsignedAuthenticator, Unsuitable, signing_schemes, tls13_schemes_of,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{DistinguishedName, SignatureScheme as S};
@@ -16,9 +16,7 @@ use support::{Ends, authority, credential, signing_key, template};
 use x509_parser::parse_x509_certificate;
 
 fn build(template: &RequestTemplate) -> AuthenticatorRequest {
-    template
-        .build(MessageType::ClientCertificateRequest, b"ctx")
-        .unwrap()
+    template.build(MessageType::ClientCertificateRequest, b"ctx").unwrap()
 }
 
 fn subject(certificate: &CertificateDer<'_>) -> DistinguishedName {
@@ -34,10 +32,7 @@ fn issue(authority: &Authority, key: KeyKind) -> Credential {
 #[test]
 fn the_order_of_the_request_decides() {
     let credential = issue(&authority(KeyKind::P256), KeyKind::Rsa2048);
-    for order in [
-        [S::RSA_PSS_SHA512, S::RSA_PSS_SHA256],
-        [S::RSA_PSS_SHA256, S::RSA_PSS_SHA512],
-    ] {
+    for order in [[S::RSA_PSS_SHA512, S::RSA_PSS_SHA256], [S::RSA_PSS_SHA256, S::RSA_PSS_SHA512]] {
         let mut schemes = vec![S::from(0xfe00), S::RSA_PKCS1_SHA256, S::ED25519];
         schemes.extend(order);
         let request = build(
@@ -54,10 +49,7 @@ fn a_key_without_an_offered_scheme_is_unsuitable() {
         let request = build(
             &RequestTemplate::new(vec![scheme]).certificate_schemes(vec![S::ECDSA_NISTP256_SHA256]),
         );
-        assert_eq!(
-            credential.choose_scheme(&request),
-            Err(Unsuitable::NoCommonScheme)
-        );
+        assert_eq!(credential.choose_scheme(&request), Err(Unsuitable::NoCommonScheme));
     }
     let mut ends = Ends::seeded(1);
     let request = ends.ask(Role::Server, &RequestTemplate::new(vec![S::ED25519]), b"x");
@@ -86,27 +78,15 @@ fn certificates_are_signed_with_an_offered_algorithm() {
             let request = build(&template.certificate_schemes(schemes));
             credential.choose_scheme(&request)
         };
-        assert_eq!(
-            offered(vec![S::ECDSA_NISTP256_SHA256, scheme]),
-            Ok(S::ECDSA_NISTP256_SHA256)
-        );
+        assert_eq!(offered(vec![S::ECDSA_NISTP256_SHA256, scheme]), Ok(S::ECDSA_NISTP256_SHA256));
         let p256_only = Err(Unsuitable::CertificateAlgorithm(1));
         assert_eq!(offered(vec![S::ECDSA_NISTP256_SHA256]), p256_only);
-        assert_eq!(
-            offered(vec![scheme]),
-            Err(Unsuitable::CertificateAlgorithm(2))
-        );
+        assert_eq!(offered(vec![scheme]), Err(Unsuitable::CertificateAlgorithm(2)));
         // Without signature_algorithms_cert, signature_algorithms says it all.
         let request = build(&RequestTemplate::new(vec![S::ECDSA_NISTP256_SHA256]));
         assert_eq!(credential.choose_scheme(&request), p256_only);
-        let request = build(&RequestTemplate::new(vec![
-            S::ECDSA_NISTP256_SHA256,
-            scheme,
-        ]));
-        assert_eq!(
-            credential.choose_scheme(&request),
-            Ok(S::ECDSA_NISTP256_SHA256)
-        );
+        let request = build(&RequestTemplate::new(vec![S::ECDSA_NISTP256_SHA256, scheme]));
+        assert_eq!(credential.choose_scheme(&request), Ok(S::ECDSA_NISTP256_SHA256));
     }
 }
 
@@ -126,6 +106,58 @@ fn nobody_asks_how_a_self_signed_certificate_is_signed() {
     let template =
         template.certificate_schemes(vec![S::ECDSA_NISTP256_SHA256, S::RSA_PKCS1_SHA256]);
     credential.choose_scheme(&build(&template)).unwrap();
+
+    let mut chain = authority(KeyKind::P256).issue(&Leaf::client("x")).unwrap().chain;
+    chain.push(Authority::root("Other", KeyKind::Rsa2048).unwrap().root_der());
+    let template = RequestTemplate::new(vec![S::ECDSA_NISTP256_SHA256]);
+    let chain = Chain::new(chain).unwrap();
+    chain.choose_scheme(&build(&template), &[S::ECDSA_NISTP256_SHA256]).unwrap();
+}
+
+#[test]
+fn a_certificate_signed_with_another_hash_than_its_issuers_curve_has_fits_no_scheme() {
+    let authority = authority(KeyKind::P256);
+    let issued = authority.issue(&Leaf::client("x")).unwrap();
+    // ecdsa-with-SHA256 becomes ecdsa-with-SHA384 in the leaf; nobody verifies it here.
+    let mut leaf = issued.chain[0].to_vec();
+    let sha256 = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
+    let mut changed = 0;
+    for at in 0..leaf.len() - sha256.len() {
+        if leaf[at..].starts_with(sha256) {
+            leaf[at + sha256.len() - 1] = 3;
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 2);
+    let suits = |chain: &[CertificateDer<'static>]| {
+        let chain = Chain::new(chain.to_vec()).unwrap();
+        let credential = Credential::new(chain, signing_key(&issued.key)).unwrap();
+        credential.choose_scheme(&build(&template())).map(drop)
+    };
+    let leaf = CertificateDer::from(leaf);
+    assert_eq!(
+        suits(&[leaf.clone(), issued.chain[1].clone()]),
+        Err(Unsuitable::CertificateAlgorithm(1))
+    );
+    // With the issuer not at hand, the hash is all there is to go by; also behind a stranger.
+    assert_eq!(suits(std::slice::from_ref(&leaf)), Ok(()));
+    let stranger = Authority::root("Stranger", KeyKind::P521).unwrap();
+    assert_eq!(suits(&[leaf, stranger.root_der()]), Ok(()));
+}
+
+#[test]
+fn no_other_scheme_than_one_of_tls13_is_chosen() {
+    let credential = issue(&authority(KeyKind::P256), KeyKind::Rsa2048);
+    let schemes = [S::RSA_PKCS1_SHA256, S::RSA_PSS_SHA256];
+    let both = RequestTemplate::new(schemes.to_vec());
+    let request = build(&both.certificate_schemes(vec![S::ECDSA_NISTP256_SHA256]));
+    assert_eq!(credential.chain().choose_scheme(&request, &schemes), Ok(S::RSA_PSS_SHA256));
+    let values = support::Secrets(1).values();
+    for scheme in [S::RSA_PKCS1_SHA256, S::RSA_PSS_SHA512] {
+        let chain = credential.chain();
+        let begun = UnsignedAuthenticator::answer(&values, Role::Client, &request, chain, scheme);
+        assert_eq!(begun.map(drop), Err(AuthenticateError::Unsuitable(Unsuitable::NoCommonScheme)));
+    }
 }
 
 #[test]
@@ -133,21 +165,15 @@ fn a_spontaneous_chain_keeps_to_the_client_hello() {
     let root = Authority::root("Root", KeyKind::P256).unwrap();
     let intermediate = root.intermediate("Intermediate", KeyKind::P384).unwrap();
     let credential = issue(&intermediate, KeyKind::P256);
-    let mut offered = Offered {
-        signature_algorithms: vec![S::ECDSA_NISTP256_SHA256],
-        extensions: Vec::new(),
-    };
+    let mut offered =
+        Offered { signature_algorithms: vec![S::ECDSA_NISTP256_SHA256], extensions: Vec::new() };
     let spontaneous = |offered: &Offered| {
-        let made = Ends::seeded(1)
-            .server
-            .authenticate_spontaneously(b"x", offered, &credential);
+        let made = Ends::seeded(1).server.authenticate_spontaneously(b"x", offered, &credential);
         made.map(drop)
     };
     let unsuitable = AuthenticateError::Unsuitable(Unsuitable::CertificateAlgorithm(1));
     assert_eq!(spontaneous(&offered), Err(unsuitable));
-    offered
-        .extensions
-        .push(ExtensionType::SIGNATURE_ALGORITHMS_CERT);
+    offered.extensions.push(ExtensionType::SIGNATURE_ALGORITHMS_CERT);
     assert_eq!(spontaneous(&offered), Ok(()));
     offered.extensions.clear();
     offered.signature_algorithms.push(S::ECDSA_NISTP384_SHA384);
@@ -173,11 +199,7 @@ fn one_certificate_is_issued_by_a_named_authority() {
         let names: Vec<_> = names.into_iter().map(subject).collect();
         let request = build(&template().certificate_authorities(names.clone()));
         assert_eq!(request.is_targeted(), !names.is_empty());
-        assert!(
-            request
-                .certificate_authorities()
-                .eq(names.iter().map(|name| name.as_ref()))
-        );
+        assert!(request.certificate_authorities().eq(names.iter().map(|name| name.as_ref())));
         assert_eq!(credential.choose_scheme(&request), expected);
     }
 }
@@ -189,10 +211,7 @@ const DIGITAL_SIGNATURE: &[u8] = b"\x03\x02\x07\x80";
 fn meets(credential: &Credential, filters: &[(&[u8], &[u8])]) -> bool {
     let filters = filters
         .iter()
-        .map(|(oid, values)| OidFilter {
-            oid: oid.to_vec(),
-            values: values.to_vec(),
-        })
+        .map(|(oid, values)| OidFilter { oid: oid.to_vec(), values: values.to_vec() })
         .collect();
     let request = build(&template().oid_filters(filters));
     match credential.choose_scheme(&request) {
@@ -266,12 +285,7 @@ fn all_filters_count_and_unknown_ones_are_skipped() {
     assert!(meets(&credential, &[unknown, usage]));
     assert!(!meets(&credential, &[usage, (EXTENDED_KEY_USAGE, b"x")]));
     assert!(!meets(&credential, &[unknown, wrong_usage]));
-    for oid in [
-        &b"x"[..],
-        b"\x06\x00",
-        b"\x06\x04\x55\x1d\x0f",
-        b"\x06\x03\x55\x1d\x0f\x00",
-    ] {
+    for oid in [&b"x"[..], b"\x06\x00", b"\x06\x04\x55\x1d\x0f", b"\x06\x03\x55\x1d\x0f\x00"] {
         assert!(
             meets(&credential, &[(oid, b"\x03\x02\x06\xc0")]),
             "{oid:?} is no object identifier, so none that is known"
@@ -299,10 +313,7 @@ fn values_that_do_not_decode_are_met_by_nothing() {
         b"\x31\x00",
         b"\x30\x84\xff\xff\xff\xff",
     ] {
-        assert!(
-            !meets(&credential, &[(EXTENDED_KEY_USAGE, values)]),
-            "{values:?}"
-        );
+        assert!(!meets(&credential, &[(EXTENDED_KEY_USAGE, values)]), "{values:?}");
     }
 }
 
@@ -323,10 +334,7 @@ fn chains_that_are_none_are_refused() {
     chain.insert(1, b"garbage".to_vec().into());
     assert_eq!(Chain::new(chain), Err(ChainError::BadCertificate(2)));
     let longer = [issued.chain[0].as_ref(), b"x"].concat();
-    assert_eq!(
-        Chain::new(vec![longer.into()]),
-        Err(ChainError::BadCertificate(1))
-    );
+    assert_eq!(Chain::new(vec![longer.into()]), Err(ChainError::BadCertificate(1)));
     let other = authority.issue(&Leaf::client("y")).unwrap();
     let chain = Chain::new(issued.chain).unwrap();
     assert_eq!(
@@ -338,16 +346,11 @@ fn chains_that_are_none_are_refused() {
 #[test]
 fn the_provider_serves_every_scheme_that_the_project_promises() {
     let served = tls13_schemes_of(&support::provider().signature_verification_algorithms);
-    let promised: Vec<S> = TLS13_SCHEMES
-        .iter()
-        .copied()
-        .filter(|scheme| *scheme != S::ED448)
-        .collect();
+    let promised: Vec<S> =
+        TLS13_SCHEMES.iter().copied().filter(|scheme| *scheme != S::ED448).collect();
     assert_eq!(served, promised);
     let key = KeyKind::Rsa2048;
-    let issued = authority(KeyKind::P256)
-        .issue(&Leaf::client("x").key(key))
-        .unwrap();
+    let issued = authority(KeyKind::P256).issue(&Leaf::client("x").key(key)).unwrap();
     assert_eq!(
         signing_schemes(&*signing_key(&issued.key)),
         [S::RSA_PSS_SHA256, S::RSA_PSS_SHA384, S::RSA_PSS_SHA512]
@@ -360,10 +363,7 @@ fn a_request_that_would_be_malformed_is_not_made() {
         let made = template.build(MessageType::CertificateRequest, context);
         made.map(drop).unwrap_err()
     };
-    let extension = |typ, len| Extension {
-        typ: ExtensionType(typ),
-        body: vec![0; len],
-    };
+    let extension = |typ, len| Extension { typ: ExtensionType(typ), body: vec![0; len] };
     assert_eq!(
         build(RequestTemplate::new(Vec::new()), b"x"),
         RequestError::Malformed(Malformed::Length("signature_algorithms"))
@@ -374,19 +374,12 @@ fn a_request_that_would_be_malformed_is_not_made() {
         RequestError::ExtensionsTooLong
     );
     assert_eq!(
-        build(
-            template()
-                .extension(extension(5, 0x8000))
-                .extension(extension(18, 0x8000)),
-            b"x"
-        ),
+        build(template().extension(extension(5, 0x8000)).extension(extension(18, 0x8000)), b"x"),
         RequestError::ExtensionsTooLong
     );
     assert_eq!(
         build(template().extension(extension(13, 4)), b"x"),
-        RequestError::Malformed(Malformed::DuplicateExtension(
-            ExtensionType::SIGNATURE_ALGORITHMS
-        ))
+        RequestError::Malformed(Malformed::DuplicateExtension(ExtensionType::SIGNATURE_ALGORITHMS))
     );
     let twice = OidFilter::extended_key_usage(&[]).unwrap();
     assert_eq!(

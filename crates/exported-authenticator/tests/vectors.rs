@@ -58,10 +58,7 @@ struct Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../vectors/exported-authenticator.json"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/exported-authenticator.json");
     let file: File = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(file.vectors.len(), 69);
     file.vectors
@@ -95,14 +92,8 @@ impl Vector {
         let hash = AuthenticatorHash::of_algorithm(algorithm, &provider).unwrap();
         let (context, key) = (bytes(&self.handshake_context), bytes(&self.finished_key));
         let values: HashMap<String, Vec<u8>> = HashMap::from([
-            (
-                format!("EXPORTER-{} authenticator handshake context", self.role),
-                context,
-            ),
-            (
-                format!("EXPORTER-{} authenticator finished key", self.role),
-                key,
-            ),
+            (format!("EXPORTER-{} authenticator handshake context", self.role), context),
+            (format!("EXPORTER-{} authenticator finished key", self.role), key),
         ]);
         let values = ExporterValues::from_exporter(hash, |output, label, context| {
             assert!(context.is_empty());
@@ -137,10 +128,8 @@ impl Vector {
     fn validate(&self, authenticator: &[u8]) -> &'static str {
         let mut connection = self.connection(self.sender().peer());
         let validated = if self.request.is_empty() {
-            let offered = Offered {
-                signature_algorithms: TLS13_SCHEMES.to_vec(),
-                extensions: Vec::new(),
-            };
+            let offered =
+                Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions: Vec::new() };
             connection.validate_spontaneous(authenticator, &offered)
         } else {
             let request = self.request(&mut connection);

@@ -27,8 +27,8 @@ fn an_authenticator_is_what_the_formulas_say() {
         //# Each of the three MUST be encoded as a TLS handshake message with its type and length.
         //= specs/exported-authenticators.md#section-5.2
         //= type=test
-        //# The three MUST NOT be wrapped in TLS records or encrypted with a handshake or
-        //# application-data key.
+        //# The three MUST NOT be wrapped in TLS records or protected with the keys of the handshake
+        //# or of application data.
         let parts = messages(&bytes);
         let types: Vec<u8> = parts.iter().map(|part| part.0).collect();
         assert_eq!(types, [CERTIFICATE, CERTIFICATE_VERIFY, FINISHED]);
@@ -74,13 +74,7 @@ fn an_authenticator_is_what_the_formulas_say() {
         let ed25519 = SignatureScheme::ED25519;
         assert_eq!(
             bytes,
-            secrets.forge(
-                Role::Client,
-                request.as_bytes(),
-                &certificate,
-                &alice,
-                ed25519
-            )
+            secrets.forge(Role::Client, request.as_bytes(), &certificate, &alice, ed25519)
         );
         //= specs/exported-authenticators.md#section-7.4
         //= type=test
@@ -123,10 +117,7 @@ fn an_authenticator_counts_on_its_own_connection_only() {
     let mut there = pair(elsewhere);
     let same = there.ask(&anything(), CONTEXT);
     let bytes = there.client.authenticate(&same, &credential()).unwrap();
-    assert_eq!(
-        here.server.validate(&request, &bytes),
-        Err(InvalidAuthenticator::BadSignature)
-    );
+    assert_eq!(here.server.validate(&request, &bytes), Err(InvalidAuthenticator::BadSignature));
 }
 
 #[test]
@@ -188,9 +179,7 @@ fn a_spontaneous_authenticator_follows_the_client_hello() {
     //= specs/exported-authenticators.md#section-5.2.1
     //= type=test
     //# The context of a Certificate without a request MAY be arbitrary in every other respect.
-    let bytes = server
-        .authenticate_spontaneously(b"of my own", &offered(), &alice)
-        .unwrap();
+    let bytes = server.authenticate_spontaneously(b"of my own", &offered(), &alice).unwrap();
     //= specs/exported-authenticators.md#section-5.2.2
     //= type=test
     //# A request that does not exist MUST contribute nothing to the transcript.
@@ -208,27 +197,15 @@ fn a_spontaneous_authenticator_follows_the_client_hello() {
     //= specs/exported-authenticators.md#section-5.2.2
     //= type=test
     //# Without a request the scheme MUST be in the signature_algorithms of the ClientHello.
-    let ed25519 = Offered {
-        signature_algorithms: vec![SignatureScheme::ED25519],
-        extensions: Vec::new(),
-    };
-    assert!(
-        server
-            .authenticate_spontaneously(b"another", &ed25519, &alice)
-            .is_err()
-    );
+    let ed25519 =
+        Offered { signature_algorithms: vec![SignatureScheme::ED25519], extensions: Vec::new() };
+    assert!(server.authenticate_spontaneously(b"another", &ed25519, &alice).is_err());
     assert_eq!(
         both.client.validate_spontaneous(&bytes, &ed25519),
-        Err(InvalidAuthenticator::SchemeNotOffered(
-            SignatureScheme::ECDSA_NISTP256_SHA256
-        ))
+        Err(InvalidAuthenticator::SchemeNotOffered(SignatureScheme::ECDSA_NISTP256_SHA256))
     );
     assert!(both.client.validate_spontaneous(&bytes, &offered()).is_ok());
-    assert!(
-        both.client
-            .validate_spontaneous(&bytes, &offered())
-            .is_err()
-    );
+    assert!(both.client.validate_spontaneous(&bytes, &offered()).is_err());
 }
 
 #[test]
@@ -237,10 +214,8 @@ fn only_extensions_that_were_offered_are_sent_and_accepted() {
     let certified = credential();
     let chain = certified.chain().clone().with_ocsp(&[9]);
     let alice = Credential::new(chain, certified.key().clone()).unwrap();
-    let asks_for_status = anything().extension(Extension {
-        typ: ExtensionType::STATUS_REQUEST,
-        body: vec![1, 0, 0, 0, 0],
-    });
+    let asks_for_status = anything()
+        .extension(Extension { typ: ExtensionType::STATUS_REQUEST, body: vec![1, 0, 0, 0, 0] });
     let stapled = certificate_message(CONTEXT, &alice, &extension(5, &status));
     let bare = certificate_message(CONTEXT, &alice, &[]);
     for (template, sent) in [(asks_for_status, &stapled), (anything(), &bare)] {
@@ -259,10 +234,7 @@ fn only_extensions_that_were_offered_are_sent_and_accepted() {
     let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
     let forged = SHA256.forge(Role::Client, request.as_bytes(), &stapled, &alice, scheme);
     let not_requested = InvalidAuthenticator::ExtensionNotRequested(ExtensionType::STATUS_REQUEST);
-    assert_eq!(
-        one.server.validate(&request, &forged),
-        Err(not_requested.clone())
-    );
+    assert_eq!(one.server.validate(&request, &forged), Err(not_requested.clone()));
 
     //= specs/exported-authenticators.md#section-5.2.1
     //= type=test
@@ -274,14 +246,8 @@ fn only_extensions_that_were_offered_are_sent_and_accepted() {
     //# ClientHello.
     let forged = SHA256.forge(Role::Server, &[], &stapled, &alice, scheme);
     let mut client = SHA256.connection(Role::Client);
-    assert_eq!(
-        client.validate_spontaneous(&forged, &offered()),
-        Err(not_requested)
-    );
-    let hello = Offered {
-        extensions: vec![ExtensionType::STATUS_REQUEST],
-        ..offered()
-    };
+    assert_eq!(client.validate_spontaneous(&forged, &offered()), Err(not_requested));
+    let hello = Offered { extensions: vec![ExtensionType::STATUS_REQUEST], ..offered() };
     let bytes = SHA256
         .connection(Role::Server)
         .authenticate_spontaneously(CONTEXT, &hello, &alice)
@@ -339,13 +305,8 @@ fn a_scheme_binds_its_curve() {
     //= type=test
     //# (ours) A signature scheme MUST bind the curve of its key.
     let p384 = SignatureScheme::ECDSA_NISTP384_SHA384;
-    let forged = SHA256.forge_signed(
-        Role::Client,
-        request.as_bytes(),
-        &certificate,
-        p384,
-        &[0; 70],
-    );
+    let forged =
+        SHA256.forge_signed(Role::Client, request.as_bytes(), &certificate, p384, &[0; 70]);
     assert_eq!(
         pair.server.validate(&request, &forged),
         Err(InvalidAuthenticator::SchemeKeyMismatch(p384))
@@ -364,22 +325,11 @@ fn only_x509_certificates_are_known() {
     //# Other kinds of certificate such as raw public keys MUST NOT be used.
     let raw_key = [0x30, 0x05, 0x30, 0x03, 0x06, 0x01, 0x2b];
     let list = [vector(3, &raw_key), vector(2, &[])].concat();
-    let certificate = message(
-        CERTIFICATE,
-        &[vector(1, CONTEXT), vector(3, &list)].concat(),
-    );
+    let certificate = message(CERTIFICATE, &[vector(1, CONTEXT), vector(3, &list)].concat());
     let ed25519 = SignatureScheme::ED25519;
-    let forged = SHA256.forge_signed(
-        Role::Client,
-        request.as_bytes(),
-        &certificate,
-        ed25519,
-        &[0; 64],
-    );
-    assert_eq!(
-        pair.server.validate(&request, &forged),
-        Err(InvalidAuthenticator::BadCertificate)
-    );
+    let forged =
+        SHA256.forge_signed(Role::Client, request.as_bytes(), &certificate, ed25519, &[0; 64]);
+    assert_eq!(pair.server.validate(&request, &forged), Err(InvalidAuthenticator::BadCertificate));
     assert!(exported_authenticator::Chain::new(vec![raw_key.to_vec().into()]).is_err());
 }
 
@@ -467,10 +417,7 @@ fn the_key_may_be_elsewhere() {
 
 #[test]
 fn both_message_types_are_answered_over_the_bytes_received() {
-    for typ in [
-        MessageType::CertificateRequest,
-        MessageType::ClientCertificateRequest,
-    ] {
+    for typ in [MessageType::CertificateRequest, MessageType::ClientCertificateRequest] {
         let mut both = pair(SHA256);
         let request = both.server.request(&anything(), typ, CONTEXT).unwrap();
         let received = both.client.receive_request(request.as_bytes()).unwrap();

@@ -25,10 +25,7 @@ impl Tls {
     fn new(version: &'static SupportedProtocolVersion, suite: SupportedCipherSuite) -> Self {
         let ca = Authority::root("Servers", KeyKind::P256).unwrap();
         let issued = ca.issue(&Leaf::server("s").dns("localhost")).unwrap();
-        let provider = Arc::new(CryptoProvider {
-            cipher_suites: vec![suite],
-            ..provider()
-        });
+        let provider = Arc::new(CryptoProvider { cipher_suites: vec![suite], ..provider() });
         let mut roots = RootCertStore::empty();
         roots.add(ca.root_der()).unwrap();
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -102,11 +99,7 @@ fn works(tls: &Tls) {
     assert!(server.validate(&request, &answer).is_ok());
     let own = [0xc1; 32];
     let sent = server.authenticate_spontaneously(&own, &offered(), &credential());
-    assert!(
-        client
-            .validate_spontaneous(&sent.unwrap(), &offered())
-            .is_ok()
-    );
+    assert!(client.validate_spontaneous(&sent.unwrap(), &offered()).is_ok());
 }
 
 #[test]
@@ -126,9 +119,7 @@ fn the_four_values_have_their_labels_and_no_context() {
         //= type=test
         //# The exporter's context_value MUST be empty for each of the four values.
         assert!(context.is_empty());
-        asked
-            .borrow_mut()
-            .push((String::from_utf8(label.to_vec()).unwrap(), output.len()));
+        asked.borrow_mut().push((String::from_utf8(label.to_vec()).unwrap(), output.len()));
         Ok::<(), ()>(())
     });
     assert!(values.is_ok());
@@ -228,10 +219,7 @@ fn nothing_is_exported_before_the_handshake_is_complete() {
     //= type=test
     //# On TLS 1.3 the exporter MUST be keyed by exporter_master_secret, never by
     //# early_exporter_master_secret.
-    assert_eq!(
-        export(&tls),
-        (Some(too_early.clone()), Some(too_early.clone()))
-    );
+    assert_eq!(export(&tls), (Some(too_early.clone()), Some(too_early.clone())));
     tls.client_flight();
     tls.server_flight();
     //= specs/exported-authenticators.md#section-9
@@ -261,10 +249,7 @@ fn authenticators_leave_the_connection_alone() {
 
 #[test]
 fn a_suite_without_a_known_hash_is_refused() {
-    let only_sha256 = CryptoProvider {
-        cipher_suites: vec![SHA256.suite],
-        ..provider()
-    };
+    let only_sha256 = CryptoProvider { cipher_suites: vec![SHA256.suite], ..provider() };
     //= specs/exported-authenticators.md#section-5.1
     //= type=test
     //# Authenticators MUST NOT be used with a TLS 1.3 cipher suite that has no hash function.
@@ -274,8 +259,5 @@ fn a_suite_without_a_known_hash_is_refused() {
     //= type=test
     //# Authenticators MUST NOT be used with a TLS 1.2 cipher suite that does without the TLS PRF.
     let suite = cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
-    assert_eq!(
-        AuthenticatorHash::of_suite(suite, &only_sha256).unwrap_err(),
-        Unavailable::NoHash
-    );
+    assert_eq!(AuthenticatorHash::of_suite(suite, &only_sha256).unwrap_err(), Unavailable::NoHash);
 }

@@ -39,17 +39,14 @@ fn a_refusal_is_a_finished_over_an_empty_certificate() {
         //# length.
         //= specs/exported-authenticators.md#section-6
         //= type=test
-        //# An empty authenticator MUST NOT be wrapped in TLS records or encrypted with a handshake
-        //# or application-data key.
+        //# An empty authenticator MUST NOT be wrapped in TLS records or protected with the keys of
+        //# the handshake or of application data.
         assert_eq!(refusal, message(FINISHED, &mac));
         assert!(Authenticator::parse(&refusal).unwrap().is_empty());
         //= specs/exported-authenticators.md#section-7.4
         //= type=test
         //# A well-formed empty authenticator MUST be reported as invalid.
-        assert_eq!(
-            pair.server.validate(&request, &refusal),
-            Ok(Validated::Empty)
-        );
+        assert_eq!(pair.server.validate(&request, &refusal), Ok(Validated::Empty));
     }
 }
 
@@ -60,10 +57,7 @@ fn a_refusal_is_authenticated_and_counts_once() {
     let refusal = pair.client.decline(&request).unwrap();
     let mut forged = refusal.clone();
     *forged.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        pair.server.validate(&request, &forged),
-        Err(InvalidAuthenticator::BadFinished)
-    );
+    assert_eq!(pair.server.validate(&request, &forged), Err(InvalidAuthenticator::BadFinished));
     assert!(pair.server.validate(&request, &refusal).is_ok());
     assert_eq!(
         pair.server.validate(&request, &refusal),

@@ -26,8 +26,8 @@ fn a_request_has_the_layout_of_the_rfc() {
     //# A request MUST be encoded as a TLS handshake message with its type and length.
     //= specs/exported-authenticators.md#section-4
     //= type=test
-    //# A request MUST NOT be wrapped in TLS records or encrypted with a handshake or
-    //# application-data key.
+    //# A request MUST NOT be wrapped in TLS records or protected with the keys of the handshake or
+    //# of application data.
     //= specs/exported-authenticators.md#section-4
     //= type=test
     //# A request MUST consist of a context of 0 to 255 bytes with a one-byte length and a list of
@@ -35,10 +35,7 @@ fn a_request_has_the_layout_of_the_rfc() {
     //= specs/exported-authenticators.md#section-7.1
     //= type=test
     //# The interface MUST return the bytes of a CertificateRequest or a ClientCertificateRequest.
-    assert_eq!(
-        request.as_bytes(),
-        request_message(13, CONTEXT, &extensions)
-    );
+    assert_eq!(request.as_bytes(), request_message(13, CONTEXT, &extensions));
     //= specs/exported-authenticators.md#section-4
     //= type=test
     //# A request made by a client MUST be a ClientCertificateRequest message, which has the
@@ -47,10 +44,7 @@ fn a_request_has_the_layout_of_the_rfc() {
     //= type=test
     //# The handshake type of ClientCertificateRequest MUST be 17.
     let request = template.build(CCR, CONTEXT).unwrap();
-    assert_eq!(
-        request.as_bytes(),
-        request_message(17, CONTEXT, &extensions)
-    );
+    assert_eq!(request.as_bytes(), request_message(17, CONTEXT, &extensions));
     assert_eq!(request.message_type(), CCR);
 }
 
@@ -69,10 +63,7 @@ fn a_context_has_up_to_255_bytes() {
         //# authenticator.
         assert_eq!(request.context(), context);
     }
-    assert_eq!(
-        anything().build(CR, &[7; 256]).unwrap_err(),
-        RequestError::ContextTooLong
-    );
+    assert_eq!(anything().build(CR, &[7; 256]).unwrap_err(), RequestError::ContextTooLong);
 }
 
 #[test]
@@ -81,15 +72,9 @@ fn a_request_has_to_offer_signature_algorithms() {
     //= type=test
     //# The extensions MUST include signature_algorithms.
     let without = request_message(17, CONTEXT, &extension(5, &[1, 0, 0, 0, 0]));
-    assert_eq!(
-        AuthenticatorRequest::parse(&without),
-        Err(Malformed::NoSignatureAlgorithms)
-    );
+    assert_eq!(AuthenticatorRequest::parse(&without), Err(Malformed::NoSignatureAlgorithms));
     let template = exported_authenticator::RequestTemplate::new(Vec::new());
-    assert!(matches!(
-        template.build(CR, CONTEXT),
-        Err(RequestError::Malformed(_))
-    ));
+    assert!(matches!(template.build(CR, CONTEXT), Err(RequestError::Malformed(_))));
 }
 
 #[test]
@@ -97,12 +82,9 @@ fn both_types_are_accepted_from_both_sides() {
     //= specs/exported-authenticators.md#decisions
     //= type=test
     //# (ours) A request of either message type MUST be accepted from either side.
-    for (typ, role) in [
-        (CR, Role::Client),
-        (CCR, Role::Client),
-        (CR, Role::Server),
-        (CCR, Role::Server),
-    ] {
+    for (typ, role) in
+        [(CR, Role::Client), (CCR, Role::Client), (CR, Role::Server), (CCR, Role::Server)]
+    {
         let request = anything().build(typ, CONTEXT).unwrap();
         let mut receiver = SHA256.connection(role);
         let received = receiver.receive_request(request.as_bytes()).unwrap();
@@ -169,19 +151,13 @@ fn a_server_does_not_ask_for_a_server_name() {
     //= type=test
     //# The extensions of a request MUST be among those that the TLS registry marks with CR.
     let mut server = SHA256.connection(Role::Server);
-    assert_eq!(
-        server.request(&template, CCR, CONTEXT).unwrap_err(),
-        RequestError::ServerName
-    );
+    assert_eq!(server.request(&template, CCR, CONTEXT).unwrap_err(), RequestError::ServerName);
 }
 
 #[test]
 fn unknown_extensions_are_ignored() {
     let mut pair = pair(SHA256);
-    let unknown = Extension {
-        typ: ExtensionType(0x4242),
-        body: vec![1, 2, 3],
-    };
+    let unknown = Extension { typ: ExtensionType(0x4242), body: vec![1, 2, 3] };
     //= specs/exported-authenticators.md#section-5.2.1
     //= type=test
     //# Extensions of a request that are not recognised MUST be ignored.
@@ -198,14 +174,8 @@ fn what_is_left_over_or_doubled_is_refused() {
     //= specs/exported-authenticators.md#decisions
     //= type=test
     //# (ours) A message with bytes after its end MUST be refused.
-    assert!(matches!(
-        AuthenticatorRequest::parse(&trailing),
-        Err(Malformed::Trailing(_))
-    ));
-    let inside = message(
-        17,
-        &[vector(1, CONTEXT), vector(2, &schemes), vec![0]].concat(),
-    );
+    assert!(matches!(AuthenticatorRequest::parse(&trailing), Err(Malformed::Trailing(_))));
+    let inside = message(17, &[vector(1, CONTEXT), vector(2, &schemes), vec![0]].concat());
     assert!(AuthenticatorRequest::parse(&inside).is_err());
     //= specs/exported-authenticators.md#decisions
     //= type=test
@@ -213,9 +183,7 @@ fn what_is_left_over_or_doubled_is_refused() {
     let twice = request_message(17, CONTEXT, &[schemes.clone(), schemes].concat());
     assert_eq!(
         AuthenticatorRequest::parse(&twice),
-        Err(Malformed::DuplicateExtension(
-            ExtensionType::SIGNATURE_ALGORITHMS
-        ))
+        Err(Malformed::DuplicateExtension(ExtensionType::SIGNATURE_ALGORITHMS))
     );
 }
 
@@ -260,10 +228,7 @@ fn the_three_sequences_work() {
     //= type=test
     //# A server MAY send an authenticator without a request.
     let mut both = pair(SHA256);
-    let sent = both
-        .server
-        .authenticate_spontaneously(CONTEXT, &offered(), &credential())
-        .unwrap();
+    let sent = both.server.authenticate_spontaneously(CONTEXT, &offered(), &credential()).unwrap();
     assert!(both.client.validate_spontaneous(&sent, &offered()).is_ok());
 }
 
@@ -303,10 +268,7 @@ fn a_credential_has_to_suit_the_request() {
     //# The certificates MUST be valid for the algorithms in the peer's signature_algorithms and
     //# signature_algorithms_cert.
     let asked = anything().certificate_schemes(vec![SignatureScheme::ED25519]);
-    assert_eq!(
-        refusal(&asked, 5),
-        unsuitable(Unsuitable::CertificateAlgorithm(1))
-    );
+    assert_eq!(refusal(&asked, 5), unsuitable(Unsuitable::CertificateAlgorithm(1)));
     //= specs/exported-authenticators.md#section-5.2.2
     //= type=test
     //# An authenticator MUST NOT be made when no signature scheme is available.

@@ -33,14 +33,10 @@ pub(crate) struct Secrets {
     pub(crate) seed: u8,
 }
 
-pub(crate) const SHA256: Secrets = Secrets {
-    suite: cipher_suite::TLS13_AES_128_GCM_SHA256,
-    seed: 0,
-};
-pub(crate) const SHA384: Secrets = Secrets {
-    suite: cipher_suite::TLS13_AES_256_GCM_SHA384,
-    seed: 0,
-};
+pub(crate) const SHA256: Secrets =
+    Secrets { suite: cipher_suite::TLS13_AES_128_GCM_SHA256, seed: 0 };
+pub(crate) const SHA384: Secrets =
+    Secrets { suite: cipher_suite::TLS13_AES_256_GCM_SHA384, seed: 0 };
 
 impl Secrets {
     fn tls13(self) -> &'static Tls13CipherSuite {
@@ -142,10 +138,7 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn pair(secrets: Secrets) -> Pair {
-    Pair {
-        client: secrets.connection(Role::Client),
-        server: secrets.connection(Role::Server),
-    }
+    Pair { client: secrets.connection(Role::Client), server: secrets.connection(Role::Server) }
 }
 
 impl Pair {
@@ -179,10 +172,8 @@ pub(crate) fn extension(typ: u16, body: &[u8]) -> Vec<u8> {
 
 /// The extension signature_algorithms.
 pub(crate) fn signature_algorithms(schemes: &[SignatureScheme]) -> Vec<u8> {
-    let list: Vec<u8> = schemes
-        .iter()
-        .flat_map(|scheme| u16::from(*scheme).to_be_bytes())
-        .collect();
+    let list: Vec<u8> =
+        schemes.iter().flat_map(|scheme| u16::from(*scheme).to_be_bytes()).collect();
     extension(13, &vector(2, &list))
 }
 
@@ -202,10 +193,7 @@ pub(crate) fn certificate_message(
         list.extend(vector(3, certificate));
         list.extend(vector(2, if index == 0 { extensions } else { &[] }));
     }
-    message(
-        CERTIFICATE,
-        &[vector(1, context), vector(3, &list)].concat(),
-    )
+    message(CERTIFICATE, &[vector(1, context), vector(3, &list)].concat())
 }
 
 /// The messages of an authenticator: type, body, whole.
@@ -245,8 +233,5 @@ pub(crate) fn anything() -> RequestTemplate {
 
 /// A ClientHello that offers every scheme and no further extension.
 pub(crate) fn offered() -> Offered {
-    Offered {
-        signature_algorithms: TLS13_SCHEMES.to_vec(),
-        extensions: Vec::new(),
-    }
+    Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions: Vec::new() }
 }

@@ -27,10 +27,7 @@ pub(crate) fn provider() -> CryptoProvider {
 }
 
 pub(crate) fn signing_key(key: &PrivateKeyDer<'_>) -> Arc<dyn SigningKey> {
-    provider()
-        .key_provider
-        .load_private_key(key.clone_key())
-        .unwrap()
+    provider().key_provider.load_private_key(key.clone_key()).unwrap()
 }
 
 pub(crate) fn credential(issued: &Issued) -> Credential {
@@ -59,9 +56,7 @@ pub(crate) fn client_verifier(authority: &Authority) -> Arc<dyn ClientCertVerifi
 /// An authority, and alice with an Ed25519 key below it: the quickest to make and to check.
 pub(crate) fn alice() -> (Authority, Credential) {
     let authority = authority(KeyKind::Ed25519);
-    let alice = authority
-        .issue(&Leaf::client("alice").key(KeyKind::Ed25519))
-        .unwrap();
+    let alice = authority.issue(&Leaf::client("alice").key(KeyKind::Ed25519)).unwrap();
     (authority, credential(&alice))
 }
 
@@ -101,9 +96,7 @@ impl Configs {
         require_ems: bool,
     ) -> Self {
         let authority = authority(KeyKind::P256);
-        let leaf = authority
-            .issue(&Leaf::server("localhost").dns("localhost"))
-            .unwrap();
+        let leaf = authority.issue(&Leaf::server("localhost").dns("localhost")).unwrap();
         let provider = Arc::new(provider);
         let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[version])
@@ -119,10 +112,7 @@ impl Configs {
             .with_root_certificates(roots(&authority))
             .with_no_client_auth();
         client.require_ems = require_ems;
-        Self {
-            client: client.into(),
-            server: server.into(),
-        }
+        Self { client: client.into(), server: server.into() }
     }
 
     pub(crate) fn tls13() -> Self {
@@ -204,10 +194,7 @@ impl Ends {
             let algorithms = provider().signature_verification_algorithms;
             Connection::new(Arc::new(values(role)), role, algorithms)
         };
-        Self {
-            client: end(Role::Client),
-            server: end(Role::Server),
-        }
+        Self { client: end(Role::Client), server: end(Role::Server) }
     }
 
     /// A connection without TLS whose exporter values follow from `seed`.
@@ -264,9 +251,7 @@ impl Secrets {
     }
 
     pub(crate) fn handshake_context(self, sender: &str) -> Vec<u8> {
-        self.value(&format!(
-            "EXPORTER-{sender} authenticator handshake context"
-        ))
+        self.value(&format!("EXPORTER-{sender} authenticator handshake context"))
     }
 
     pub(crate) fn finished_key(self, sender: &str) -> Vec<u8> {
@@ -299,9 +284,7 @@ impl Secrets {
 }
 
 pub(crate) fn sha256() -> &'static rustls::Tls13CipherSuite {
-    aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .unwrap()
+    aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap()
 }
 
 pub(crate) fn hash_of(data: &[u8]) -> Vec<u8> {
@@ -310,9 +293,7 @@ pub(crate) fn hash_of(data: &[u8]) -> Vec<u8> {
 }
 
 fn hmac_of(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let tag = sha256()
-        .hkdf_provider
-        .hmac_sign(&OkmBlock::new(key), message);
+    let tag = sha256().hkdf_provider.hmac_sign(&OkmBlock::new(key), message);
     tag.as_ref().to_vec()
 }
 
