@@ -167,11 +167,11 @@ impl Violation {
     //# (ours) AUTHENTICATOR_REQUESTS or CERTIFICATE without negotiation MUST be a connection error,
     //# PROTOCOL_ERROR in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
     //= specs/client-certs.md#section-4.2
-    //# In HTTP/2 a client that receives a server's CERTIFICATE without that negotiation MUST treat
-    //# it as a connection error PROTOCOL_ERROR.
+    //# In HTTP/2 a client that receives a server's CERTIFICATE without that negotiation MUST answer
+    //# with a connection error PROTOCOL_ERROR.
     //= specs/client-certs.md#section-4.2
-    //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST treat
-    //# it as a connection error H3_FRAME_UNEXPECTED.
+    //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST answer
+    //# with a connection error H3_FRAME_UNEXPECTED.
     //= specs/client-certs.md#section-4.1.1
     //# A server that receives this HTTP/2 frame on whatever stream MUST treat that as a connection
     //# error PROTOCOL_ERROR.
@@ -279,7 +279,7 @@ mod tests {
         //= specs/client-certs.md#section-4.2
         //= type=test
         //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST
-        //# treat it as a connection error H3_FRAME_UNEXPECTED.
+        //# answer with a connection error H3_FRAME_UNEXPECTED.
         //= specs/client-certs.md#decisions-limits
         //= type=test
         //# (ours) AUTHENTICATOR_REQUESTS or CERTIFICATE without negotiation MUST be a connection

@@ -76,7 +76,7 @@ fn provoke(violation: Violation) -> Vec<Provoked> {
         //= specs/client-certs.md#section-4.2
         //= type=test
         //# In HTTP/2 a client that receives a server's CERTIFICATE without that negotiation MUST
-        //# treat it as a connection error PROTOCOL_ERROR.
+        //# answer with a connection error PROTOCOL_ERROR.
         Violation::ServerCertificateNotNegotiated => {
             vec![at_client("SERVER_CERTIFICATE that nobody announced", |client| {
                 client.frame_header(ServerCertificate, Place::Control)
