@@ -117,11 +117,7 @@ impl Closing {
                 self.step = Step::Done;
             }
         }
-        if self.step == Step::Done {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.step == Step::Done { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_output<IO: AsyncWrite + Unpin>(

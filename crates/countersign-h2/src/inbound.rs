@@ -102,11 +102,7 @@ impl Inbound {
             self.left -= len;
             return (region.len(), Ok(()));
         }
-        let mut kept = Kept {
-            region,
-            read: 0,
-            write: 0,
-        };
+        let mut kept = Kept { region, read: 0, write: 0 };
         self.held_len = 0;
         let result = self.walk(&mut kept, link, outbound);
         (kept.write, result)
@@ -277,8 +273,7 @@ impl Kept<'_> {
     /// Keeps the next `len` bytes. Nothing moves as long as nothing was removed.
     fn keep(&mut self, len: usize) {
         if self.read != self.write {
-            self.region
-                .copy_within(self.read..self.read + len, self.write);
+            self.region.copy_within(self.read..self.read + len, self.write);
         }
         self.read += len;
         self.write += len;

@@ -97,12 +97,7 @@ impl Outbound {
     /// The stack's `bytes` have gone out.
     #[inline]
     pub(crate) fn sent(&mut self, bytes: &[u8]) {
-        let Self {
-            walker,
-            acks,
-            last_stream,
-            ..
-        } = self;
+        let Self { walker, acks, last_stream, .. } = self;
         walker.advance(bytes, |met| match met {
             Met::Settings => acks.sent(Sender::Stack),
             Met::GoAway(last) => *last_stream = last.min(*last_stream),
@@ -117,10 +112,7 @@ impl Outbound {
         entries: impl FnOnce() -> Vec<Setting>,
     ) -> Captured {
         let Some(first) = &mut self.first else {
-            return Captured {
-                taken: 0,
-                settings_queued: false,
-            };
+            return Captured { taken: 0, settings_queued: false };
         };
         let wanted = match first.first_chunk::<HEADER_LEN>() {
             None => HEADER_LEN - first.len(),
@@ -130,24 +122,15 @@ impl Outbound {
         first.extend_from_slice(bytes.get(..taken).unwrap_or_default());
 
         let Some((head, payload)) = first.split_first_chunk::<HEADER_LEN>() else {
-            return Captured {
-                taken,
-                settings_queued: false,
-            };
+            return Captured { taken, settings_queued: false };
         };
         let header = Header::parse(head);
         if !header.is_settings() || header.len > DEFAULT_MAX_FRAME_SIZE {
             self.release();
-            return Captured {
-                taken,
-                settings_queued: false,
-            };
+            return Captured { taken, settings_queued: false };
         }
         if payload.len() < header.len as usize {
-            return Captured {
-                taken,
-                settings_queued: false,
-            };
+            return Captured { taken, settings_queued: false };
         }
         for setting in parse_settings(payload) {
             if setting.id == SETTINGS_MAX_FRAME_SIZE {
@@ -160,20 +143,13 @@ impl Outbound {
         //= specs/client-certs.md#decisions-frames
         //# (ours) The setting MUST be part of the first SETTINGS frame that an endpoint sends.
         let added = encode_settings(&entries());
-        self.acks.sent(if added.is_empty() {
-            Sender::Stack
-        } else {
-            Sender::Extended
-        });
+        self.acks.sent(if added.is_empty() { Sender::Stack } else { Sender::Extended });
         let len = header.len + u32::try_from(added.len()).unwrap_or_default();
         self.queue.put_slice(&Header { len, ..header }.encode());
         self.queue.put_slice(payload);
         self.queue.put_slice(&added);
         self.first = None;
-        Captured {
-            taken,
-            settings_queued: true,
-        }
+        Captured { taken, settings_queued: true }
     }
 
     /// Gives up waiting for the rest of the first frame: queues what there is of it.
@@ -189,10 +165,7 @@ impl Outbound {
         let len = match u32::try_from(payload.len()) {
             Ok(len) if len <= GREATEST_MAX_FRAME_SIZE => len,
             _ => {
-                tracing::error!(
-                    len = payload.len(),
-                    "a frame too long for HTTP/2 was not sent"
-                );
+                tracing::error!(len = payload.len(), "a frame too long for HTTP/2 was not sent");
                 return;
             }
         };
@@ -280,18 +253,12 @@ fn encode_settings(settings: &[Setting]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const OURS: Setting = Setting {
-        id: 0xff0c,
-        value: 3,
-    };
+    const OURS: Setting = Setting { id: 0xff0c, value: 3 };
 
     fn settings(entries: &[Setting]) -> Vec<u8> {
         let payload = encode_settings(entries);
-        [
-            &Header::connection(frame_type::SETTINGS, payload.len() as u32).encode()[..],
-            &payload,
-        ]
-        .concat()
+        [&Header::connection(frame_type::SETTINGS, payload.len() as u32).encode()[..], &payload]
+            .concat()
     }
 
     #[test]
@@ -303,16 +270,7 @@ mod tests {
         //= specs/client-certs.md#decisions-frames
         //= type=test
         //# (ours) The setting MUST be part of the first SETTINGS frame that an endpoint sends.
-        let stack = [
-            Setting {
-                id: 4,
-                value: 65_536,
-            },
-            Setting {
-                id: 5,
-                value: 1 << 20,
-            },
-        ];
+        let stack = [Setting { id: 4, value: 65_536 }, Setting { id: 5, value: 1 << 20 }];
         let input = settings(&stack);
         let expected = settings(&[stack[0], stack[1], OURS]);
         for chunk in 1..=input.len() {
@@ -343,21 +301,9 @@ mod tests {
     #[test]
     fn a_first_frame_that_is_no_settings_passes() {
         let mut out = Outbound::new(Role::Server);
-        let head = Header {
-            len: 5,
-            frame_type: frame_type::DATA,
-            flags: 0,
-            stream: 1,
-        }
-        .encode();
+        let head = Header { len: 5, frame_type: frame_type::DATA, flags: 0, stream: 1 }.encode();
         let captured = out.capture(&[&head[..], b"hello"].concat(), || vec![OURS]);
-        assert_eq!(
-            captured,
-            Captured {
-                taken: HEADER_LEN,
-                settings_queued: false
-            }
-        );
+        assert_eq!(captured, Captured { taken: HEADER_LEN, settings_queued: false });
         assert_eq!(&out.queue[..], head);
         assert!(!out.at_boundary() && !out.is_capturing());
         out.sent(b"hello");

@@ -175,11 +175,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
     #[cold]
     fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Write>> {
         let _ = self.poll_closing(cx);
-        if self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| !closing.wants_output())
-        {
+        if self.closing.as_ref().is_some_and(|closing| !closing.wants_output()) {
             return Poll::Ready(Ok(Write::Swallow));
         }
         if self.outbound.is_capturing() {
@@ -187,11 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         }
         self.queue_waiting();
         ready!(self.poll_drain(cx))?;
-        if self.is_clear() {
-            Poll::Ready(Ok(Write::Through))
-        } else {
-            Poll::Ready(Ok(Write::Cut))
-        }
+        if self.is_clear() { Poll::Ready(Ok(Write::Through)) } else { Poll::Ready(Ok(Write::Cut)) }
     }
 
     fn poll_write_cut(
@@ -229,8 +221,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         match self.waiting.take() {
             None | Some(Transmit::Close(_)) => {}
             Some(Transmit::Frame(frame)) => {
-                self.outbound
-                    .queue_frame(self.points.frame_type(frame.kind), &frame.payload);
+                self.outbound.queue_frame(self.points.frame_type(frame.kind), &frame.payload);
             }
             Some(Transmit::Settings(settings)) => self.outbound.queue_settings(&settings),
         }
@@ -282,13 +273,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         let Some(closing) = &mut self.closing else {
             return Poll::Pending;
         };
-        ready!(closing.poll(
-            &mut self.io,
-            cx,
-            &mut self.outbound,
-            &self.inbound,
-            &self.points
-        ));
+        ready!(closing.poll(&mut self.io, cx, &mut self.outbound, &self.inbound, &self.points));
         Poll::Ready(closing.error())
     }
 
@@ -384,9 +369,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncWrite for Tap<IO
         }
         me.outbound.release();
         ready!(me.poll_drain(cx))?;
-        Pin::new(&mut me.io)
-            .poll_shutdown(cx)
-            .map_err(|error| me.broken(error))
+        Pin::new(&mut me.io).poll_shutdown(cx).map_err(|error| me.broken(error))
     }
 }
 

@@ -50,12 +50,7 @@ pub(crate) struct Header {
 impl Header {
     /// A header on stream 0 without flags. `len` must fit into 24 bits.
     pub(crate) fn connection(frame_type: u8, len: u32) -> Self {
-        Self {
-            len,
-            frame_type,
-            flags: 0,
-            stream: 0,
-        }
+        Self { len, frame_type, flags: 0, stream: 0 }
     }
 
     #[inline]
@@ -132,12 +127,7 @@ pub(crate) struct Walker {
 impl Walker {
     /// At the start of a stream of frames, which follows `preface` other bytes.
     pub(crate) fn new(preface: u32) -> Self {
-        Self {
-            left: preface,
-            have: 0,
-            head: [0; LONGEST_HEAD],
-            in_block: false,
-        }
+        Self { left: preface, have: 0, head: [0; LONGEST_HEAD], in_block: false }
     }
 
     /// Another frame may stand here.
@@ -231,23 +221,13 @@ mod tests {
     use super::*;
 
     fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let header = Header {
-            len: payload.len() as u32,
-            frame_type,
-            flags,
-            stream,
-        };
+        let header = Header { len: payload.len() as u32, frame_type, flags, stream };
         [&header.encode(), payload].concat()
     }
 
     #[test]
     fn a_header_survives_its_encoding_without_the_reserved_bit() {
-        let header = Header {
-            len: 0x01_02_03,
-            frame_type: 0xf5,
-            flags: 7,
-            stream: 0x7fff_fffe,
-        };
+        let header = Header { len: 0x01_02_03, frame_type: 0xf5, flags: 7, stream: 0x7fff_fffe };
         assert_eq!(Header::parse(&header.encode()), header);
         let mut bytes = header.encode();
         bytes[5] |= 0x80;

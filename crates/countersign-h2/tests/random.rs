@@ -29,11 +29,7 @@ fn stack_output() -> impl Strategy<Value = Vec<u8>> {
         payload(600).prop_map(|payload| wire::frame(wire::DATA, 0, 1, &payload)),
         (any::<bool>(), proptest::collection::vec(payload(40), 1..5)).prop_map(|(push, parts)| {
             let last = parts.len() - 1;
-            let first = if push {
-                wire::PUSH_PROMISE
-            } else {
-                wire::HEADERS
-            };
+            let first = if push { wire::PUSH_PROMISE } else { wire::HEADERS };
             let part = |(n, part): (usize, &Vec<u8>)| {
                 let frame_type = if n == 0 { first } else { wire::CONTINUATION };
                 let flags = if n == last { wire::END_HEADERS } else { 0 };
@@ -43,10 +39,7 @@ fn stack_output() -> impl Strategy<Value = Vec<u8>> {
         }),
         Just(wire::frame(wire::PING, 0, 0, &[0xf5; 8])),
         payload(20).prop_map(|payload| wire::frame(wire::GOAWAY, 0, 0, &payload)),
-        Just(wire::settings(&[Setting {
-            id: 4,
-            value: 70_000
-        }])),
+        Just(wire::settings(&[Setting { id: 4, value: 70_000 }])),
         payload(50).prop_map(|payload| wire::frame(0x42, 0xff, 77, &payload)),
     ];
     proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
@@ -55,10 +48,7 @@ fn stack_output() -> impl Strategy<Value = Vec<u8>> {
 /// What the extension sends on its own.
 fn extension_output() -> impl Strategy<Value = Vec<Transmitted>> {
     let frame = proptest::collection::vec(any::<u8>(), 0..400).prop_map(Transmitted::Frame);
-    proptest::collection::vec(
-        prop_oneof![4 => frame, 1 => Just(Transmitted::Settings)],
-        0..8,
-    )
+    proptest::collection::vec(prop_oneof![4 => frame, 1 => Just(Transmitted::Settings)], 0..8)
 }
 
 #[derive(Clone, Debug)]
@@ -78,15 +68,9 @@ struct Script {
 
 impl Script {
     fn acknowledge(&mut self, role: Role) {
-        let start = if role == Role::Server {
-            PREFACE.len()
-        } else {
-            0
-        };
+        let start = if role == Role::Server { PREFACE.len() } else { 0 };
         let (frames, _) = wire::parse(self.input.get(start..).unwrap_or_default());
-        let settings = frames
-            .iter()
-            .filter(|it| it.frame_type == wire::SETTINGS && it.flags == 0);
+        let settings = frames.iter().filter(|it| it.frame_type == wire::SETTINGS && it.flags == 0);
         for _ in self.acknowledged..settings.count() {
             self.acknowledged += 1;
             self.output.extend(wire::settings_ack());
@@ -106,11 +90,7 @@ impl Script {
             let mut buf = ReadBuf::new(&mut buffer);
             buf.put_slice(b"abc");
             let _ = Pin::new(&mut *io).poll_read(cx, &mut buf)?;
-            assert_eq!(
-                &buf.filled()[..3],
-                b"abc",
-                "what was in the buffer is not touched"
-            );
+            assert_eq!(&buf.filled()[..3], b"abc", "what was in the buffer is not touched");
             let read = &buf.filled()[3..];
             self.input.extend_from_slice(read);
             let read = !read.is_empty();
@@ -160,10 +140,7 @@ impl Side {
         let preface = if role == Role::Client { PREFACE } else { b"" };
         let first = wire::settings(&[Setting { id: 3, value: 100 }]);
         let output = [preface, &first, stack].concat();
-        let script = Arc::new(Mutex::new(Script {
-            output,
-            ..Script::default()
-        }));
+        let script = Arc::new(Mutex::new(Script { output, ..Script::default() }));
         let mut tap = Tap::new(Chaos::new(io, seed, vectored), Arc::clone(&link));
         let mut dice = Dice(seed ^ 1);
         tokio::spawn({
@@ -194,16 +171,10 @@ impl Side {
     fn written_frames(&self, role: Role) -> Vec<wire::WireFrame> {
         let script = self.script.lock().unwrap();
         assert_eq!(script.written, script.output.len());
-        let start = if role == Role::Client {
-            PREFACE.len()
-        } else {
-            0
-        };
+        let start = if role == Role::Client { PREFACE.len() } else { 0 };
         let (mut frames, rest) = wire::parse(&script.output[start..]);
         assert_eq!(rest, b"");
-        frames[0]
-            .payload
-            .extend([0xff, 0x0c, 0, 0, 0, OURS.value as u8]);
+        frames[0].payload.extend([0xff, 0x0c, 0, 0, 0, OURS.value as u8]);
         frames
     }
 }
@@ -324,21 +295,12 @@ fn written_without_hidden_acks(
 ) -> Vec<wire::WireFrame> {
     let mut frames = side.written_frames(role);
     let script = side.script.lock().unwrap();
-    let start = if role == Role::Server {
-        PREFACE.len()
-    } else {
-        0
-    };
+    let start = if role == Role::Server { PREFACE.len() } else { 0 };
     let (read, _) = wire::parse(&script.input[start..]);
     let ours = wire::settings(&[OURS]);
-    let settings = read
-        .iter()
-        .filter(|it| it.frame_type == wire::SETTINGS && it.flags == 0);
+    let settings = read.iter().filter(|it| it.frame_type == wire::SETTINGS && it.flags == 0);
     let mut hidden: Vec<bool> = settings.map(|it| it.bytes() == ours).collect();
-    let count = other_extension
-        .iter()
-        .filter(|it| matches!(it, Transmitted::Settings))
-        .count();
+    let count = other_extension.iter().filter(|it| matches!(it, Transmitted::Settings)).count();
     assert_eq!(hidden.iter().filter(|it| **it).count(), count);
     hidden.reverse();
     let is_ack = |it: &wire::WireFrame| it.frame_type == wire::SETTINGS && it.flags == wire::ACK;
@@ -362,17 +324,9 @@ fn peer_output() -> impl Strategy<Value = Vec<u8>> {
         1 => any::<[u8; 9]>().prop_map(|head| head.to_vec()),
         1 => payload(),
     ];
-    (
-        any::<bool>(),
-        proptest::collection::vec(piece, 0..8),
-        any::<proptest::sample::Index>(),
-    )
+    (any::<bool>(), proptest::collection::vec(piece, 0..8), any::<proptest::sample::Index>())
         .prop_map(|(preface, pieces, cut)| {
-            let mut output = if preface {
-                PREFACE.to_vec()
-            } else {
-                Vec::new()
-            };
+            let mut output = if preface { PREFACE.to_vec() } else { Vec::new() };
             output.extend(pieces.concat());
             output.truncate(cut.index(output.len() * 3 + 1));
             output
@@ -385,11 +339,7 @@ fn simplest_reader(
     input: &[u8],
     limit: usize,
 ) -> (Vec<u8>, Vec<Bytes>, Option<Violation>) {
-    let start = if role == Role::Server {
-        PREFACE.len().min(input.len())
-    } else {
-        0
-    };
+    let start = if role == Role::Server { PREFACE.len().min(input.len()) } else { 0 };
     let (preface, mut rest) = input.split_at(start);
     let mut delivered = preface.to_vec();
     let mut frames = Vec::new();
@@ -468,9 +418,6 @@ impl AsyncWrite for Input<'_> {
 #[test]
 fn the_kinds_here_are_those_of_the_code_points() {
     let points = countersign_proto::CodePoints::default();
-    assert_eq!(
-        points.frame_type(FrameKind::AuthenticatorRequests),
-        wire::REQUESTS
-    );
+    assert_eq!(points.frame_type(FrameKind::AuthenticatorRequests), wire::REQUESTS);
     assert_eq!(points.frame_type(FrameKind::Certificate), wire::CERTIFICATE);
 }

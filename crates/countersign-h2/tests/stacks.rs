@@ -45,18 +45,11 @@ impl Sum {
 }
 
 /// A body of `len` bytes in uneven pieces, and its sum.
-fn body(
-    len: usize,
-) -> (
-    impl Body<Data = Bytes, Error = Infallible> + Send + Unpin,
-    Sum,
-) {
+fn body(len: usize) -> (impl Body<Data = Bytes, Error = Infallible> + Send + Unpin, Sum) {
     let pattern: Bytes = (0..len + 256).map(|n| (n * 7 + n / 251) as u8).collect();
     let mut sum = Sum::default();
     sum.add(&pattern[..len]);
-    let sizes = [
-        1, 8, 9, 255, 256, 257, 1023, 5000, 16_383, 16_384, 16_385, 70_000,
-    ];
+    let sizes = [1, 8, 9, 255, 256, 257, 1023, 5000, 16_383, 16_384, 16_385, 70_000];
     let mut at = 0;
     let mut turn = 0;
     let pieces = std::iter::from_fn(move || {
@@ -95,21 +88,14 @@ async fn sum_of(mut incoming: Incoming) -> Sum {
 
 /// A header list of about `len` bytes, too big for one frame if `len` is.
 fn big_header(len: usize) -> String {
-    (0..len)
-        .map(|n| char::from(b'!' + (n * 13 % 90) as u8))
-        .collect()
+    (0..len).map(|n| char::from(b'!' + (n * 13 % 90) as u8)).collect()
 }
 
 /// Answers with a body as long as the path says, and the sum of the request's body in a header.
 async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = Infallible>>, Infallible> {
-    let len = request
-        .uri()
-        .path()
-        .trim_start_matches('/')
-        .parse()
-        .unwrap();
+    let len = request.uri().path().trim_start_matches('/').parse().unwrap();
     let header = request.headers().get("big").cloned();
     let sum = sum_of(request.into_body()).await;
     let (body, _) = body(len);
@@ -152,31 +138,21 @@ impl Pair {
             .await
             .unwrap();
         tokio::spawn(connection);
-        Self {
-            server,
-            client,
-            send,
-        }
+        Self { server, client, send }
     }
 
     async fn tcp() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         server.set_nodelay(true).unwrap();
         client.set_nodelay(true).unwrap();
-        tokio::time::timeout(LIMIT, Self::new(server, client))
-            .await
-            .unwrap()
+        tokio::time::timeout(LIMIT, Self::new(server, client)).await.unwrap()
     }
 
     async fn memory(size: usize) -> Self {
         let (server, client) = tokio::io::duplex(size);
-        tokio::time::timeout(LIMIT, Self::new(server, client))
-            .await
-            .unwrap()
+        tokio::time::timeout(LIMIT, Self::new(server, client)).await.unwrap()
     }
 
     /// Posts `up` bytes, gets `down` bytes, and checks both.
@@ -191,10 +167,7 @@ impl Pair {
         self.send.ready().await.unwrap();
         let response = self.send.send_request(request).await.unwrap();
         assert_eq!(response.headers()["sum"], format!("{sent:?}"));
-        assert_eq!(
-            response.headers().get("big").map(|h| h.to_str().unwrap()),
-            header.as_deref()
-        );
+        assert_eq!(response.headers().get("big").map(|h| h.to_str().unwrap()), header.as_deref());
         let (_, expected) = body(down);
         assert_eq!(sum_of(response.into_body()).await, expected);
     }
@@ -228,10 +201,7 @@ async fn push_frames(pair: &Pair, count: usize) {
 }
 
 fn frames(events: &[Event]) -> usize {
-    events
-        .iter()
-        .filter(|event| matches!(event, Event::Frame(..)))
-        .count()
+    events.iter().filter(|event| matches!(event, Event::Frame(..))).count()
 }
 
 async fn everything_stays_intact(pair: Pair, bodies: usize, count: usize) {
@@ -239,9 +209,7 @@ async fn everything_stays_intact(pair: Pair, bodies: usize, count: usize) {
     let traffic = async {
         other.exchange(0, 0, None).await;
         for n in 0..8 {
-            other
-                .exchange(bodies / 8, bodies / 8 + n, Some(40_000 + n))
-                .await;
+            other.exchange(bodies / 8, bodies / 8 + n, Some(40_000 + n)).await;
         }
     };
     let work = async { tokio::join!(traffic, push_frames(&pair, count)) };
@@ -253,13 +221,7 @@ async fn everything_stays_intact(pair: Pair, bodies: usize, count: usize) {
             |event| matches!(event, Event::PeerSettings(settings) if settings.last() == Some(&OURS))
         ));
         assert!(at(&Event::SettingsSent) < at(&Event::SettingsAcked));
-        assert_eq!(
-            events
-                .iter()
-                .filter(|event| **event == Event::SettingsAcked)
-                .count(),
-            1
-        );
+        assert_eq!(events.iter().filter(|event| **event == Event::SettingsAcked).count(), 1);
         assert!(!events.iter().any(|event| matches!(event, Event::Closed(_))));
     }
     assert_eq!(pair.client.max_payload(), 1 << 18);
@@ -307,11 +269,7 @@ async fn further_settings_are_acknowledged_behind_the_stacks_back() {
             pair.server.push(Transmit::Settings(vec![setting]));
             let expected = value as usize - 7;
             let acked = |events: &[Event]| {
-                events
-                    .iter()
-                    .filter(|event| **event == Event::SettingsAcked)
-                    .count()
-                    == expected
+                events.iter().filter(|event| **event == Event::SettingsAcked).count() == expected
             };
             pair.client.until(acked).await;
             pair.server.until(acked).await;
@@ -335,9 +293,7 @@ async fn h2_as_it_is_on_both_ends() {
         while let Some(Ok((request, mut respond))) = connection.accept().await {
             tokio::spawn(async move {
                 let mut received = request.into_body();
-                let mut send = respond
-                    .send_response(http::Response::new(()), false)
-                    .unwrap();
+                let mut send = respond.send_response(http::Response::new(()), false).unwrap();
                 while let Some(data) = received.data().await {
                     let data = data.unwrap();
                     let _ = received.flow_control().release_capacity(data.len());
@@ -357,9 +313,7 @@ async fn h2_as_it_is_on_both_ends() {
             client.push_frame(vec![n; 500]);
             let request = http::Request::post("http://localhost/").body(()).unwrap();
             let (response, mut upload) = send.send_request(request, false).unwrap();
-            upload
-                .send_data(Bytes::from(vec![n; 30_000]), true)
-                .unwrap();
+            upload.send_data(Bytes::from(vec![n; 30_000]), true).unwrap();
             let mut echo = response.await.unwrap().into_body();
             let mut seen = 0;
             while let Some(data) = echo.data().await {
@@ -372,19 +326,13 @@ async fn h2_as_it_is_on_both_ends() {
         }
         for link in [&server, &client] {
             link.until(|events| frames(events) == 20).await;
-            assert!(
-                link.frames()
-                    .iter()
-                    .enumerate()
-                    .all(|(n, frame)| frame[..] == [n as u8; 500])
-            );
+            assert!(link.frames().iter().enumerate().all(|(n, frame)| frame[..] == [n as u8; 500]));
         }
         drop(send);
     };
     tokio::time::timeout(LIMIT, work).await.unwrap();
     for link in [&server, &client] {
-        link.until(|events| events.contains(&Event::Closed(Closed::Transport)))
-            .await;
+        link.until(|events| events.contains(&Event::Closed(Closed::Transport))).await;
     }
 }
 
@@ -406,10 +354,7 @@ async fn a_link_that_announces_nothing_leaves_the_settings_alone() {
     let (_send, mut connection) = h2::client::handshake(tap).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
     tokio::spawn(connection);
-    tokio::time::timeout(LIMIT, pings.ping(h2::Ping::opaque()))
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(LIMIT, pings.ping(h2::Ping::opaque())).await.unwrap().unwrap();
     for link in [server, client] {
         let events = link.events();
         assert!(events.contains(&Event::SettingsSent));

@@ -3,12 +3,7 @@ use crate::acks::Sender;
 use crate::mock::{Event, MockLink, OURS};
 
 fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let header = Header {
-        len: payload.len() as u32,
-        frame_type,
-        flags,
-        stream,
-    };
+    let header = Header { len: payload.len() as u32, frame_type, flags, stream };
     [&header.encode(), payload].concat()
 }
 
@@ -34,9 +29,7 @@ impl Setup {
         let mut output = Vec::new();
         for piece in input.chunks(chunk) {
             let mut region = [self.inbound.held(), piece].concat();
-            let (kept, result) = self
-                .inbound
-                .filter(&mut region, &self.link, &mut self.outbound);
+            let (kept, result) = self.inbound.filter(&mut region, &self.link, &mut self.outbound);
             output.extend_from_slice(&region[..kept]);
             if result.is_err() {
                 return (output, result);
@@ -63,17 +56,9 @@ fn frames_of_the_extension_are_taken_out_however_the_input_is_cut() {
         let mut setup = Setup::client();
         let (output, result) = setup.feed(&input, chunk);
         assert_eq!(result, Ok(()));
-        assert_eq!(
-            output,
-            [settings.clone(), data.clone(), data.clone()].concat()
-        );
+        assert_eq!(output, [settings.clone(), data.clone(), data.clone()].concat());
         assert_eq!(setup.link.frames(), ["first", "", "second"]);
-        assert!(
-            setup
-                .link
-                .events()
-                .contains(&Event::PeerSettings(vec![OURS]))
-        );
+        assert!(setup.link.events().contains(&Event::PeerSettings(vec![OURS])));
     }
 }
 
@@ -81,20 +66,11 @@ fn frames_of_the_extension_are_taken_out_however_the_input_is_cut() {
 fn acknowledgements_of_our_own_settings_are_taken_out_in_order() {
     let mut setup = Setup::client();
     let ack = frame(frame_type::SETTINGS, 1, 0, b"");
-    for sender in [
-        Sender::Extended,
-        Sender::Extension,
-        Sender::Stack,
-        Sender::Extension,
-    ] {
+    for sender in [Sender::Extended, Sender::Extension, Sender::Stack, Sender::Extension] {
         setup.outbound.acks().sent(sender);
     }
     let (output, _) = setup.feed(&ack.repeat(5), 7);
-    assert_eq!(
-        output,
-        ack.repeat(3),
-        "one too many is the stack's to refuse"
-    );
+    assert_eq!(output, ack.repeat(3), "one too many is the stack's to refuse");
     assert_eq!(setup.link.events(), vec![Event::SettingsAcked; 3]);
 }
 
@@ -109,10 +85,7 @@ fn a_frame_inside_a_header_block_is_a_violation_and_what_came_before_is_kept() {
     let ours = frame(0xf5, 0, 0, b"x");
 
     let (output, result) = Setup::client().feed(&[&block[..], &ours].concat(), 64);
-    assert_eq!(
-        (output, result),
-        (block.clone(), Err(Violation::InsideHeaderBlock))
-    );
+    assert_eq!((output, result), (block.clone(), Err(Violation::InsideHeaderBlock)));
 
     let (output, result) = Setup::client().feed(&[&block[..], &end, &ours].concat(), 64);
     assert_eq!((output, result), ([block, end].concat(), Ok(())));
@@ -166,16 +139,9 @@ fn malformed_settings_are_left_to_the_stack() {
 #[test]
 fn the_peers_max_frame_size_is_kept_if_it_is_valid() {
     let mut setup = Setup::client();
-    for (announced, expected) in [
-        (1_000_000_u32, 1_000_000),
-        (100, 1_000_000),
-        (16_384, 16_384),
-    ] {
+    for (announced, expected) in [(1_000_000_u32, 1_000_000), (100, 1_000_000), (16_384, 16_384)] {
         let entry = [&[0, 5], &announced.to_be_bytes()[..]].concat();
-        setup
-            .feed(&frame(frame_type::SETTINGS, 0, 0, &entry), 64)
-            .1
-            .unwrap();
+        setup.feed(&frame(frame_type::SETTINGS, 0, 0, &entry), 64).1.unwrap();
         assert_eq!(setup.inbound.peer_max_frame_size(), expected);
     }
 }
@@ -190,11 +156,7 @@ fn memory_grows_with_what_arrives_not_with_what_is_declared() {
     let taken = setup.outbound.capture(&own, Vec::new).taken;
     setup.outbound.capture(&own[taken..], Vec::new);
     setup.link.max_frame_len = 1 << 24;
-    let input = [
-        &Header::connection(0xf5, 0xff_ffff).encode()[..],
-        &[7; 5000],
-    ]
-    .concat();
+    let input = [&Header::connection(0xf5, 0xff_ffff).encode()[..], &[7; 5000]].concat();
     let (output, result) = setup.feed(&input, 1000);
     assert_eq!((output, result), (Vec::new(), Ok(())));
     assert_eq!(setup.inbound.collected.len(), 5000);

@@ -42,11 +42,7 @@ pub(crate) struct Chaos<T> {
 
 impl<T> Chaos<T> {
     pub(crate) fn new(inner: T, seed: u64, vectored: bool) -> Self {
-        Self {
-            inner,
-            dice: Dice(seed),
-            vectored,
-        }
+        Self { inner, dice: Dice(seed), vectored }
     }
 
     fn refuses(&mut self, cx: &mut Context<'_>) -> bool {

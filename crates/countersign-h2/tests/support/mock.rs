@@ -9,10 +9,7 @@ use countersign_proto::link::{Closed, Frame, Link, Place, Transmit};
 use countersign_proto::{CodePoints, FrameKind, Role, Setting, Violation};
 
 /// The entry that the mock announces.
-pub(crate) const OURS: Setting = Setting {
-    id: 0xff0c,
-    value: 8,
-};
+pub(crate) const OURS: Setting = Setting { id: 0xff0c, value: 8 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -73,10 +70,7 @@ impl MockLink {
     /// Queues the frame that this side may send.
     pub(crate) fn push_frame(&self, payload: impl Into<Bytes>) {
         let kind = sent_by(self.role);
-        self.push(Transmit::Frame(Frame {
-            kind,
-            payload: payload.into(),
-        }));
+        self.push(Transmit::Frame(Frame { kind, payload: payload.into() }));
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -86,22 +80,14 @@ impl MockLink {
     /// The payloads that arrived.
     pub(crate) fn frames(&self) -> Vec<Bytes> {
         let frame = |event| {
-            if let Event::Frame(_, payload) = event {
-                Some(payload)
-            } else {
-                None
-            }
+            if let Event::Frame(_, payload) = event { Some(payload) } else { None }
         };
         self.events().into_iter().filter_map(frame).collect()
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {
         let violation = |event| {
-            if let Event::Closed(Closed::Violation(it)) = event {
-                Some(it)
-            } else {
-                None
-            }
+            if let Event::Closed(Closed::Violation(it)) = event { Some(it) } else { None }
         };
         self.events().into_iter().find_map(violation)
     }
@@ -185,11 +171,7 @@ impl Link for MockLink {
     fn frame(&self, kind: FrameKind, payload: Bytes) -> Result<(), Violation> {
         let malformed = payload.starts_with(b"malformed");
         self.log(Event::Frame(kind, payload));
-        if malformed {
-            Err(Violation::MalformedAuthenticator)
-        } else {
-            Ok(())
-        }
+        if malformed { Err(Violation::MalformedAuthenticator) } else { Ok(()) }
     }
 
     fn poll_transmit(&self, cx: &mut Context<'_>, max_payload: usize) -> Poll<Transmit> {
