@@ -111,9 +111,7 @@ impl CredentialKind {
     }
 
     fn constrain(&self, chain: &[CertificateDer<'static>]) -> Result<(), Rejection> {
-        self.constraint
-            .as_ref()
-            .map_or(Ok(()), |check| check(chain))
+        self.constraint.as_ref().map_or(Ok(()), |check| check(chain))
     }
 
     fn template(&self, schemes: &Schemes) -> RequestTemplate {
@@ -126,9 +124,7 @@ impl CredentialKind {
 
 impl fmt::Debug for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialKind")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("CredentialKind").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -269,11 +265,7 @@ impl AuthConfigBuilder {
         if schemes.signatures.is_empty() {
             return Err(ConfigError::NoSchemes);
         }
-        let templates: Vec<_> = self
-            .kinds
-            .iter()
-            .map(|kind| kind.template(&schemes))
-            .collect();
+        let templates: Vec<_> = self.kinds.iter().map(|kind| kind.template(&schemes)).collect();
         for (template, kind) in templates.iter().zip(&self.kinds) {
             template
                 .build(self.message_type, &[0; 32])

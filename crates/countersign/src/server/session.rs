@@ -112,11 +112,7 @@ impl ServerSession {
     }
 
     pub(super) fn peer(&self) -> PeerSettings {
-        self.lock()
-            .machine
-            .as_ref()
-            .map(ServerMachine::peer)
-            .unwrap_or_default()
+        self.lock().machine.as_ref().map(ServerMachine::peer).unwrap_or_default()
     }
 
     pub(super) fn identities(&self) -> Vec<Identity> {
@@ -184,10 +180,7 @@ impl ServerSession {
 
     /// Asks for what is wanted from everybody, once both sides have announced support.
     fn ask_on_connect(&self, state: &mut State) {
-        let negotiated = state
-            .machine
-            .as_ref()
-            .is_some_and(ServerMachine::is_negotiated);
+        let negotiated = state.machine.as_ref().is_some_and(ServerMachine::is_negotiated);
         if !negotiated || std::mem::replace(&mut state.asked_on_connect, true) {
             return;
         }
@@ -221,9 +214,7 @@ impl ServerSession {
             Ok(proven) => proven,
         };
         if generic {
-            let granted = decided
-                .map(|proven| self.evaluate_all(&proven, now))
-                .unwrap_or_default();
+            let granted = decided.map(|proven| self.evaluate_all(&proven, now)).unwrap_or_default();
             let mut state = self.lock();
             state.verifying -= 1;
             for identity in granted {
@@ -248,11 +239,7 @@ impl ServerSession {
     }
 
     fn evaluate(&self, kind: usize, proven: Proven, now: UnixTime) -> Outcome {
-        let kind = self
-            .config
-            .kinds
-            .get(kind)
-            .ok_or(Denied::UnknownCredential)?;
+        let kind = self.config.kinds.get(kind).ok_or(Denied::UnknownCredential)?;
         //= specs/client-certs.md#decisions-bad
         //# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT
         //# be a connection error.
@@ -262,11 +249,7 @@ impl ServerSession {
         //# A server MAY disregard a certificate and leave what the client is allowed to do as it
         //# was.
         let verified = kind.evaluate(proven, now).map_err(Denied::Rejected)?;
-        Ok(Identity::new(
-            kind.name(),
-            verified.chain().to_vec(),
-            Source::Authenticator,
-        ))
+        Ok(Identity::new(kind.name(), verified.chain().to_vec(), Source::Authenticator))
     }
 
     /// A generic challenge may be answered with any credential; it grants all that accept it.
@@ -315,8 +298,7 @@ impl State {
         if self.closing.is_some() || self.closed.is_some() {
             return;
         }
-        self.identities
-            .retain(|held| held.credential() != identity.credential());
+        self.identities.retain(|held| held.credential() != identity.credential());
         self.identities.push(identity);
     }
 }
@@ -335,12 +317,7 @@ impl Link for ServerLink {
     }
 
     fn local_settings(&self) -> Vec<Setting> {
-        self.0
-            .lock()
-            .machine
-            .as_ref()
-            .map(ServerMachine::local_settings)
-            .unwrap_or_default()
+        self.0.lock().machine.as_ref().map(ServerMachine::local_settings).unwrap_or_default()
     }
 
     fn max_frame_len(&self) -> usize {
