@@ -291,3 +291,6 @@ fn proxy_name(config: &Config) -> String {
     };
     first_host().unwrap_or_else(|| "gateway".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
