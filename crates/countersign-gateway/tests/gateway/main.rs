@@ -1,5 +1,12 @@
 //! The gateway with real sockets on both of its sides.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
+
 mod decisions;
 mod hostile;
 mod http1;
