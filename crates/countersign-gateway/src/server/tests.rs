@@ -94,10 +94,10 @@ async fn a_connection_without_requests_is_ended() {
 
 #[tokio::test]
 async fn a_connection_with_requests_is_not_idle() {
-    let gateway = start(limits(|limits| limits.idle = Duration::from_secs(1))).await;
+    let gateway = start(limits(|limits| limits.idle = Duration::from_secs(2))).await;
     let mut stream = connect(&gateway, "http/1.1").await;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2) {
+    while begun.elapsed() < Duration::from_secs(3) {
         stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut some = [0; 4096];
         let read = within(stream.read(&mut some)).await.unwrap();

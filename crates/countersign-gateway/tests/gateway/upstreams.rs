@@ -1,12 +1,15 @@
 //! Backends that are away, broken or slow.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use countersign_testkit::within;
 use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::support::{Backend, Client, Running, full, nobody, serve, serve_on, serve_once_each};
 
@@ -143,4 +146,37 @@ async fn requests_in_flight_finish_when_the_gateway_ends() {
     assert_eq!(answer.body, "late");
     drop((client, idle));
     gateway.ended().await;
+}
+
+/// An address whose queue of connections is full: further ones get no answer at all.
+async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+    }
+    (address, waiting, listener)
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_accept_is_504() {
+    let (address, _waiting, _listener) = deaf().await;
+    let expected = (504, "error=connection_timeout".to_owned());
+    let (http1, http2) =
+        tokio::join!(status(format!("http://{address}")), status(format!("h2c://{address}")));
+    assert_eq!((http1, http2), (expected.clone(), expected));
+}
+
+#[tokio::test]
+async fn requests_for_a_deaf_backend_wait_together() {
+    let (address, _waiting, _listener) = deaf().await;
+    let gateway = Running::open(&format!("h2c://{address}")).await;
+    let client = Client::plain(&gateway, None).await;
+    let begun = Instant::now();
+    let answers = futures_util::future::join_all((0..4).map(|_| client.get("/"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 504));
+    assert!(begun.elapsed() < Duration::from_secs(9), "one after the other: {:?}", begun.elapsed());
 }
