@@ -234,6 +234,8 @@ fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
         }
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // TLS 1.2 carries authenticators only with the extended master secret (RFC 9261, section 5.1).
+    tls.require_ems = true;
     Ok(tls)
 }
 

@@ -99,15 +99,18 @@ impl CredentialKind {
         Ok(verified)
     }
 
-    /// Decides the same for a chain whose key the TLS handshake has proven.
+    /// Decides the same for a chain whose key the TLS handshake has proven; `None` where such a chain
+    /// is never this credential.
     pub(crate) fn evaluate_handshake(
         &self,
         chain: &[CertificateDer<'static>],
         now: UnixTime,
-    ) -> Option<()> {
+    ) -> Option<Result<(), Rejection>> {
         let (leaf, rest) = chain.split_first().filter(|_| self.handshake)?;
-        self.verifier.verify_client_cert(leaf, rest, now).ok()?;
-        self.constrain(chain).ok()
+        let accepted = self.verifier.verify_client_cert(leaf, rest, now);
+        Some(
+            accepted.map_err(|reason| Rejection::from(&reason)).and_then(|_| self.constrain(chain)),
+        )
     }
 
     fn constrain(&self, chain: &[CertificateDer<'static>]) -> Result<(), Rejection> {

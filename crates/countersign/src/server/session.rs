@@ -13,7 +13,7 @@ use bytes::Bytes;
 use countersign_proto::link::{Closed, Link, Place, Transmit};
 use countersign_proto::server::{Answer, ServerEvent, ServerMachine};
 use countersign_proto::{
-    ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Role, Setting, Violation,
+    ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Rejection, Role, Setting, Violation,
 };
 use exported_authenticator::{Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -51,6 +51,8 @@ struct State {
     //# (ours) An identity MUST belong to the connection it was proven on, never to a stream or to a
     //# resumed session.
     identities: Vec<Identity>,
+    /// Why the handshake's certificate is not a credential that it could have been.
+    handshake_rejected: Vec<(usize, Rejection)>,
     closing: Option<Violation>,
     closed: Option<Closed>,
 }
@@ -79,6 +81,7 @@ impl ServerSession {
             verifying: 0,
             asked_on_connect: false,
             identities: Vec::new(),
+            handshake_rejected: Vec::new(),
             closing: None,
             closed: None,
         };
@@ -95,10 +98,14 @@ impl ServerSession {
     pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
         let now = UnixTime::now();
         let mut state = self.lock();
-        for kind in &self.config.kinds {
-            if kind.evaluate_handshake(chain, now).is_some() {
-                let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
-                state.identities.push(identity);
+        for (index, kind) in self.config.kinds.iter().enumerate() {
+            match kind.evaluate_handshake(chain, now) {
+                None => {}
+                Some(Ok(())) => {
+                    let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
+                    state.identities.push(identity);
+                }
+                Some(Err(rejection)) => state.handshake_rejected.push((index, rejection)),
             }
         }
     }
@@ -137,14 +144,16 @@ impl ServerSession {
         if state.closed.is_some() || state.closing.is_some() {
             return Step::Done(Err(Denied::Closed));
         }
+        let rejected = state.handshake_rejected.iter().find(|(rejected, _)| *rejected == kind);
+        let unasked = rejected.map_or(Denied::Missing, |(_, reason)| Denied::Rejected(*reason));
         let Some(machine) = &mut state.machine else {
-            return Step::Done(Err(Denied::Missing));
+            return Step::Done(Err(unasked));
         };
         if !machine.peer().received {
             return Step::Changed;
         }
         if !machine.peer().supports_client_auth() {
-            return Step::Done(Err(Denied::Missing));
+            return Step::Done(Err(unasked));
         }
         if !machine.is_negotiated() || state.verifying > 0 {
             return Step::Changed;
