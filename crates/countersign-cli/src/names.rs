@@ -55,6 +55,15 @@ pub(crate) fn distinguished_name(der: &[u8]) -> String {
     }
 }
 
+/// The common name in a distinguished name, else all of it.
+pub(crate) fn common_name(der: &[u8]) -> String {
+    let parsed = X509Name::from_der(der);
+    let common_name = parsed.as_ref().ok().and_then(|(_, name)| {
+        name.iter_common_name().next().and_then(|attribute| attribute.as_str().ok())
+    });
+    common_name.map_or_else(|| distinguished_name(der), str::to_owned)
+}
+
 /// An object identifier in DER, as in `2.5.29.37`.
 pub(crate) fn object_identifier(der: &[u8]) -> String {
     match Oid::from_der(der) {
