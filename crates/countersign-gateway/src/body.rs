@@ -17,7 +17,8 @@ pub(crate) struct Relayed<B, G = ()> {
 }
 
 impl<B, G> Relayed<B, G> {
-    /// Relays `inner`, its trailers cleaned by `clean`, and keeps `guard` as long as it is on its way.
+    /// Relays `inner`, its trailers cleaned by `clean`, and keeps `guard` as long as it is on its
+    /// way.
     pub(crate) fn new(inner: B, clean: fn(&mut HeaderMap), guard: G) -> Self {
         Self { inner, clean, _guard: guard }
     }

@@ -43,7 +43,8 @@ pub(crate) struct Fields {
 impl Caller {
     /// Reads the certificate of a verified chain (leaf first).
     ///
-    /// A certificate that TLS accepted and this parser does not is refused as untrusted: nothing can be decided about it.
+    /// A certificate that TLS accepted and this parser does not is refused as untrusted: nothing
+    /// can be decided about it.
     pub(crate) fn read(credential: &str, chain: &[CertificateDer<'_>]) -> Result<Self, Rejection> {
         let (leaf, issuers) = chain.split_first().ok_or(Rejection::Untrusted)?;
         let certificate = parse(leaf)?;
@@ -127,7 +128,8 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'
 
 /// The names of a certificate that patterns can match.
 ///
-/// Names with characters outside of printable ASCII are left out: none of the three kinds may have them.
+/// Names with characters outside of printable ASCII are left out: none of the three kinds may have
+/// them.
 pub(crate) fn names_in(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, Rejection> {
     let extension = certificate.subject_alternative_name().map_err(|_| Rejection::Untrusted)?;
     let Some(extension) = extension else {

@@ -133,7 +133,12 @@ async fn relay(
     let Admission { route, path, authority, callers } =
         policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
 
-    tracing::debug!(client = %session.client, route = route.path, upstream = %route.upstream, "a request passes");
+    tracing::debug!(
+        client = %session.client,
+        route = route.path,
+        upstream = %route.upstream,
+        "a request passes"
+    );
     headers::prepare_request(
         &mut parts.headers,
         session.client,

@@ -1,8 +1,9 @@
 //! Credentials: what a certificate must be to be one of `[credentials]`.
 //!
-//! Revocation fails closed. With `crl` given, the end-entity certificate's status must be known from a
-//! list that is not past its nextUpdate; every certificate above it must not be revoked by any of the
-//! lists, where there is one for its issuer. Without `crl` nothing about revocation is checked.
+//! Revocation fails closed. With `crl` given, the end-entity certificate's status must be known
+//! from a list that is not past its nextUpdate; every certificate above it must not be revoked by
+//! any of the lists, where there is one for its issuer. Without `crl` nothing about revocation is
+//! checked.
 
 use std::sync::Arc;
 
@@ -159,11 +160,12 @@ impl ClientCertVerifier for WithRevocation {
     }
 }
 
-/// The TLS handshake's part where a credential has `handshake = "accept"`: it asks for a certificate,
-/// requires none, and takes any whose key the client proves to have.
+/// The TLS handshake's part where a credential has `handshake = "accept"`: it asks for a
+/// certificate, requires none, and takes any whose key the client proves to have.
 ///
-/// What the certificate is worth is decided afterwards, by each credential's own verifier and constraint as everywhere else: a
-/// certificate that none accepts grants nothing, and a handshake failure would only hide why.
+/// What the certificate is worth is decided afterwards, by each credential's own verifier and
+/// constraint as everywhere else: a certificate that none accepts grants nothing, and a handshake
+/// failure would only hide why.
 #[derive(Debug)]
 pub(crate) struct PossessionOnly {
     hints: Vec<DistinguishedName>,
@@ -171,7 +173,8 @@ pub(crate) struct PossessionOnly {
 }
 
 impl PossessionOnly {
-    /// Asks for certificates from the issuers that `credentials` accept in the handshake; `None` if none does.
+    /// Asks for certificates from the issuers that `credentials` accept in the handshake; `None` if
+    /// none does.
     pub(crate) fn for_credentials(
         credentials: &[Credential],
         provider: &Arc<CryptoProvider>,

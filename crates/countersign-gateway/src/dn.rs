@@ -1,8 +1,9 @@
 //! Distinguished names as text: RFC 4514, in ASCII, so that they can stand in a header field.
 //!
-//! The last relative name comes first, `,` joins, `+` joins the parts of a multi-valued one. Special
-//! characters are escaped with `\`, everything outside of printable ASCII as `\` and two hexadecimal
-//! digits per octet. Attribute types without a short name are written as dotted numbers with their DER value in hexadecimal.
+//! The last relative name comes first, `,` joins, `+` joins the parts of a multi-valued one.
+//! Special characters are escaped with `\`, everything outside of printable ASCII as `\` and two
+//! hexadecimal digits per octet. Attribute types without a short name are written as dotted numbers
+//! with their DER value in hexadecimal.
 
 use std::fmt::Write as _;
 

@@ -12,10 +12,11 @@
 //! | `not-after` | Integer: the end of validity in seconds since 1970 |
 //! | `email`, `dns`, `uri` | String: the subject alternative names of that kind, one space between; absent if there are none |
 //!
-//! For example
-//! `"user";sha256=:…:;subject="CN=alice";issuer="CN=User CA";serial="0a";not-after=1790000000;email="alice@example.test"`.
+//! For example `"user";sha256=:…:;subject="CN=alice";issuer="CN=User
+//! CA";serial="0a";not-after=1790000000;email="alice@example.test"`.
 //!
-//! Removing what clients send under these names is [`headers`](crate::headers)' task and has been done before.
+//! Removing what clients send under these names is [`headers`](crate::headers)' task and has been
+//! done before.
 
 use std::sync::Arc;
 
@@ -91,8 +92,8 @@ pub(crate) fn fields_of(caller: &Caller) -> Fields {
     }
 }
 
-/// Envoy's element: the keys in its order, one `URI` and one `DNS` per name. `By` is left out, since
-/// it names the proxy by a URI that ours need not have.
+/// Envoy's element: the keys in its order, one `URI` and one `DNS` per name. `By` is left out,
+/// since it names the proxy by a URI that ours need not have.
 fn xfcc(caller: &Caller) -> String {
     // In RFC 4514 text every quote has its backslash already.
     let mut out = format!(

@@ -37,8 +37,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Makes a client's request fields fit to be forwarded: hop-by-hop fields and everything in our
 /// names goes, `X-Forwarded-*` is set anew.
 ///
-/// `Expect` goes too: this side answers `100 Continue` itself, when the body is wanted. `TE: trailers`
-/// is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
+/// `Expect` goes too: this side answers `100 Continue` itself, when the body is wanted. `TE:
+/// trailers` is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,
     client: IpAddr,

@@ -1,14 +1,15 @@
 //! Patterns for the subject alternative names of a certificate.
 //!
 //! A pattern is a mailbox (`*@example.test`), a host name (`*.example.test`) or a URI
-//! (`spiffe://example.test/*`), told apart by its form, and is compared only with names of its own kind
-//! (rfc822Name, dNSName, uniformResourceIdentifier); the subject's common name is never looked at.
+//! (`spiffe://example.test/*`), told apart by its form, and is compared only with names of its own
+//! kind (rfc822Name, dNSName, uniformResourceIdentifier); the subject's common name is never looked
+//! at.
 //!
-//! `*` stands for one or more characters within one part of the name and never crosses a separator: the part is
-//! the whole local part of a mailbox, one label of a host name, one path segment of a URI. So `*@example.test` is
-//! any mailbox at exactly that host, and `*.example.test` is one label below it. Host names (also those
-//! in mailboxes), and the scheme and host of a URI, compare without regard to case; everything else
-//! compares byte for byte.
+//! `*` stands for one or more characters within one part of the name and never crosses a separator:
+//! the part is the whole local part of a mailbox, one label of a host name, one path segment of a
+//! URI. So `*@example.test` is any mailbox at exactly that host, and `*.example.test` is one label
+//! below it. Host names (also those in mailboxes), and the scheme and host of a URI, compare
+//! without regard to case; everything else compares byte for byte.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Request paths: normalised once, before anything is matched, and forwarded as they were matched.
 //!
-//! A proxy that reads a path otherwise than the backend behind it guards the wrong door. So what this
-//! gateway and some backend could read differently is refused, not guessed:
+//! A proxy that reads a path otherwise than the backend behind it guards the wrong door. So what
+//! this gateway and some backend could read differently is refused, not guessed:
 //!
 //! | in the path | what happens |
 //! | --- | --- |
@@ -13,8 +13,8 @@
 //! | any other encoded character | stays encoded, compares decoded |
 //! | `//`, `;parameters`, upper case | stay as they are; the path must lead to the same route with and without them, else 400 |
 //!
-//! The last line is [`RouteTable::find`](crate::route::RouteTable::find)'s: backends that merge slashes, drop parameters or ignore
-//! case exist, and so do those that do not.
+//! The last line is [`RouteTable::find`](crate::route::RouteTable::find)'s: backends that merge
+//! slashes, drop parameters or ignore case exist, and so do those that do not.
 
 use std::borrow::Cow;
 

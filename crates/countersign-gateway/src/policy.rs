@@ -1,7 +1,7 @@
 //! The one decision per request, the same for every HTTP version.
 //!
-//! Method and authority, then the path, then the route, then its credentials, then its `allow`. Whatever is not
-//! admitted here reaches no backend.
+//! Method and authority, then the path, then the route, then its credentials, then its `allow`.
+//! Whatever is not admitted here reaches no backend.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use crate::route::{Route, RouteTable};
 
 /// What the decision needs to know about a connection.
 pub(crate) trait Connection: Sync {
-    /// The identity for `credential`: at once if it is held, otherwise the client is asked and waited for.
+    /// The identity for `credential`: at once if it is held, otherwise the client is asked and
+    /// waited for.
     fn require(&self, credential: &str)
     -> impl Future<Output = Result<Arc<Caller>, Denial>> + Send;
 
@@ -91,8 +92,8 @@ pub(crate) async fn decide<C: Connection>(
         return Err(not_allowed(route));
     }
 
-    // A client may show another certificate for the same credential meanwhile; the one that was decided
-    // about is the one that the backend is told of.
+    // A client may show another certificate for the same credential meanwhile; the one that was
+    // decided about is the one that the backend is told of.
     for caller in connection.held() {
         let known = callers.iter().any(|other| other.credential() == caller.credential());
         if !known && !caller.has_expired(now) {

@@ -176,7 +176,8 @@ impl Problem {
         Self { kind, detail: detail.into(), credentials: Vec::new() }
     }
 
-    /// The refusal for credentials that are not there; the first one, in the route's order, gives the kind.
+    /// The refusal for credentials that are not there; the first one, in the route's order, gives
+    /// the kind.
     pub(crate) fn denied(denials: &[(Arc<str>, Denial)]) -> Self {
         let kind = denials.first().map_or(Kind::CredentialMissing, |(_, denial)| denial.kind());
         let sentences: Vec<String> =
@@ -193,7 +194,8 @@ impl Problem {
         self.kind.row().status
     }
 
-    /// Writes the response to a request with `method`. `proxy` names this deployment in `Proxy-Status`.
+    /// Writes the response to a request with `method`. `proxy` names this deployment in
+    /// `Proxy-Status`.
     pub(crate) fn into_response(self, method: &Method, proxy: &str) -> Response<Full<Bytes>> {
         let row = self.kind.row();
         let document = Document {

@@ -1,8 +1,8 @@
 //! Routes, and which of them a path leads to.
 //!
-//! A route covers its own path and everything below it, segment by segment: `/admin` and `/admin/` are the
-//! same and cover `/admin`, `/admin/` and `/admin/x`, not `/administrator`. The longest that covers a
-//! path wins.
+//! A route covers its own path and everything below it, segment by segment: `/admin` and `/admin/`
+//! are the same and cover `/admin`, `/admin/` and `/admin/x`, not `/administrator`. The longest
+//! that covers a path wins.
 
 use std::sync::Arc;
 

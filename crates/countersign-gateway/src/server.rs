@@ -1,7 +1,8 @@
 //! The listener: accepts connections, within limits, until it is told to end.
 //!
-//! Where a credential has `handshake = "accept"`, TLS sessions are not resumed: a resumed session would carry a
-//! certificate whose key was proven on another connection, and whose credential was decided about then.
+//! Where a credential has `handshake = "accept"`, TLS sessions are not resumed: a resumed session
+//! would carry a certificate whose key was proven on another connection, and whose credential was
+//! decided about then.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +34,8 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// The time for a TLS handshake.
     pub(crate) handshake: Duration,
-    /// The time for a request's header section in HTTP/1.1, also the time to wait for the next request.
+    /// The time for a request's header section in HTTP/1.1, also the time to wait for the next
+    /// request.
     pub(crate) headers: Duration,
     /// How long a connection may be without a request.
     pub(crate) idle: Duration,
@@ -110,8 +112,7 @@ impl Gateway {
         let listen = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let acceptor =
-            Acceptor::new(Arc::new(tls_config(&config)?), Arc::new(auth_config(&config)?));
+        let acceptor = acceptor(&config)?;
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(&config.routes),
             routes: config.routes.clone(),
@@ -129,8 +130,8 @@ impl Gateway {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight finish for
-    /// up to 30 seconds and returns.
+    /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight
+    /// finish for up to 30 seconds and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, acceptor, shared, limits, .. } = self;
         let (ending, end) = watch::channel(false);
@@ -158,7 +159,8 @@ impl Gateway {
             }
         }
         drop(listener);
-        // A connection that just begins sees the change too: receivers are cloned from one that has not.
+        // A connection that just begins sees the change too: receivers are cloned from one that has
+        // not.
         let _ = ending.send(true);
         let drained = async { while connections.join_next().await.is_some() {} };
         if timeout(limits.drain, drained).await.is_err() {
@@ -208,6 +210,11 @@ async fn handle(
     }
 }
 
+/// Joins what the configuration says about TLS and about credentials.
+pub(crate) fn acceptor(config: &Config) -> Result<Acceptor, GatewayError> {
+    Ok(Acceptor::new(Arc::new(tls_config(config)?), Arc::new(auth_config(config)?)))
+}
+
 fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&config.provider))
         .with_safe_default_protocol_versions()?;
@@ -227,6 +234,8 @@ fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
         }
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // TLS 1.2 carries authenticators only with the extended master secret (RFC 9261, section 5.1).
+    tls.require_ems = true;
     Ok(tls)
 }
 
@@ -291,3 +300,6 @@ fn proxy_name(config: &Config) -> String {
     };
     first_host().unwrap_or_else(|| "gateway".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,7 +147,8 @@ impl Upstreams {
         Self { http1, http2 }
     }
 
-    /// Sends a request whose fields are ready, for `path` and the `authority` that the client named.
+    /// Sends a request whose fields are ready, for `path` and the `authority` that the client
+    /// named.
     pub(crate) async fn send(
         &self,
         target: &Target,
@@ -158,7 +159,8 @@ impl Upstreams {
         *request.version_mut() = target.version();
         match target.protocol {
             Protocol::Http1 => {
-                // The URI says where to connect to; the backend sees the path and the client's authority.
+                // The URI says where to connect to; the backend sees the path and the client's
+                // authority.
                 request.headers_mut().insert(HOST, authority.clone());
                 *request.uri_mut() = uri(target.authority.clone(), path)?;
                 self.http1.request(request).await.map_err(|error| problem(&error))
@@ -200,7 +202,7 @@ impl Http2Pool {
     ) -> Result<Response<Incoming>, Problem> {
         // A kept connection may be closing just now. What was not sent over it comes back and
         // goes over a fresh one.
-        let (mut sender, fresh) = self.connection(authority).await?;
+        let (mut sender, fresh) = in_time(self.connection(authority)).await?;
         if !fresh {
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
@@ -209,7 +211,7 @@ impl Http2Pool {
                     None => return Err(problem(error.error())),
                 },
             }
-            sender = self.reconnect(authority, &sender).await?;
+            sender = in_time(self.reconnect(authority, &sender)).await?;
         }
         sender.send_request(request).await.map_err(|error| problem(&error))
     }
@@ -243,28 +245,29 @@ impl Http2Pool {
     }
 }
 
-async fn connect(authority: &Authority) -> Result<http2::SendRequest<UpstreamBody>, Problem> {
-    let connecting = async {
-        let stream =
-            TcpStream::connect(authority.as_str()).await.map_err(|error| problem(&error))?;
-        stream.set_nodelay(true).map_err(|error| problem(&error))?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| problem(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
-            }
-        });
-        Ok(sender)
-    };
+/// Bounds the time for a connection, including the time that others take to make it.
+async fn in_time<T>(connecting: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     timeout(CONNECT_TIMEOUT, connecting)
         .await
         .unwrap_or_else(|_| Err(Problem::new(Kind::UpstreamTimeout, NOT_IN_TIME)))
+}
+
+async fn connect(authority: &Authority) -> Result<http2::SendRequest<UpstreamBody>, Problem> {
+    let stream = TcpStream::connect(authority.as_str()).await.map_err(|error| problem(&error))?;
+    stream.set_nodelay(true).map_err(|error| problem(&error))?;
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| problem(&error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
+        }
+    });
+    Ok(sender)
 }
 
 /// What an error on the way to the backend means. The client is told no address.

@@ -44,6 +44,8 @@ pub(crate) struct Inbound {
     peer_max_frame_size: u32,
     /// The highest stream that the peer opened and the stack has heard of; 0 on clients.
     last_stream: u32,
+    /// The link was told something.
+    told: bool,
 }
 
 impl Inbound {
@@ -62,6 +64,7 @@ impl Inbound {
             in_block: false,
             peer_max_frame_size: DEFAULT_MAX_FRAME_SIZE,
             last_stream: 0,
+            told: false,
         }
     }
 
@@ -86,22 +89,30 @@ impl Inbound {
         self.last_stream
     }
 
+    /// Whether the link was told something since the last time. Then it may have something to send.
+    #[inline]
+    pub(crate) fn has_told(&mut self) -> bool {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Whether all of `region` is payload for the stack, so that there is nothing to filter.
+    #[inline]
+    pub(crate) fn passes(&mut self, region: &[u8]) -> bool {
+        let passes = self.payload == Payload::Stack && region.len() <= self.left as usize;
+        if passes {
+            self.left -= u32::try_from(region.len()).unwrap_or(self.left);
+        }
+        passes
+    }
+
     /// Filters `region`, which begins with the bytes of [`Inbound::held`]. Says how many bytes at its
     /// beginning are now the stack's; on a violation those that came before it.
-    #[inline]
     pub(crate) fn filter<L: Link + ?Sized>(
         &mut self,
         region: &mut [u8],
         link: &L,
         outbound: &mut Outbound,
     ) -> (usize, Result<(), Violation>) {
-        if self.payload == Payload::Stack
-            && let Ok(len) = u32::try_from(region.len())
-            && len <= self.left
-        {
-            self.left -= len;
-            return (region.len(), Ok(()));
-        }
         let mut kept = Kept { region, read: 0, write: 0 };
         self.held_len = 0;
         let result = self.walk(&mut kept, link, outbound);
@@ -193,6 +204,7 @@ impl Inbound {
         if header.is_settings_ack() {
             let sender = outbound.acks().acknowledged();
             if sender.carried_ours() {
+                self.told = true;
                 link.settings_acked();
             }
             return sender.known_to_stack();
@@ -237,6 +249,7 @@ impl Inbound {
     /// A collected payload is whole.
     #[cold]
     fn finish<L: Link + ?Sized>(&mut self, link: &L) -> Result<(), Violation> {
+        self.told = true;
         let payload: Bytes = std::mem::take(&mut self.collected).freeze();
         match std::mem::replace(&mut self.payload, Payload::Stack) {
             Payload::Stack => Ok(()),

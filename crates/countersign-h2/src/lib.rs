@@ -26,6 +26,7 @@
 //! ```
 
 mod acks;
+mod bell;
 mod closing;
 mod inbound;
 mod outbound;

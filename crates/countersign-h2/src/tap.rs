@@ -10,6 +10,7 @@ use countersign_proto::link::{Closed, Link, Transmit};
 use countersign_proto::{CodePoints, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::bell::Bell;
 use crate::closing::Closing;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -40,6 +41,8 @@ pub struct Tap<IO, L: Link + ?Sized> {
     points: CodePoints,
     inbound: Inbound,
     outbound: Outbound,
+    /// Whether the link has something to send.
+    bell: Bell,
     /// What the link wants to send, until the stack's output comes to a place for it.
     waiting: Option<Transmit>,
     /// Something of ours was written and not flushed.
@@ -104,6 +107,7 @@ impl<IO, L: Link + ?Sized> Tap<IO, L> {
             inbound: Inbound::new(role, points),
             outbound: Outbound::new(role),
             link,
+            bell: Bell::new(),
             waiting: None,
             unflushed: false,
             backlog: Backlog::default(),
@@ -199,6 +203,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
                 let captured = self.outbound.capture(buf, || link.local_settings());
                 if captured.settings_queued {
                     self.link.settings_sent();
+                    self.bell.ring();
                 }
                 return Poll::Ready(Ok(captured.taken));
             }
@@ -236,20 +241,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         Poll::Ready(Ok(()))
     }
 
+    /// Nothing of ours is under way and the link has nothing either.
+    #[inline]
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        self.bell.is_silent(cx) && self.is_clear()
+    }
+
     /// Asks the link what to send, unless its last wish still waits.
     fn ask_link(&mut self, cx: &mut Context<'_>) {
-        if self.waiting.is_none() && self.closing.is_none() {
-            let max_payload = self.inbound.peer_max_frame_size() as usize;
-            match self.link.poll_transmit(cx, max_payload) {
-                Poll::Pending => {}
-                Poll::Ready(Transmit::Close(violation)) => self.begin_closing(violation),
-                Poll::Ready(transmit) => self.waiting = Some(transmit),
-            }
+        if self.waiting.is_some() || self.closing.is_some() {
+            return;
         }
+        let Some(waker) = self.bell.answer(cx) else { return };
+        let max_payload = self.inbound.peer_max_frame_size() as usize;
+        match self.link.poll_transmit(&mut Context::from_waker(waker), max_payload) {
+            Poll::Pending => return,
+            Poll::Ready(Transmit::Close(violation)) => self.begin_closing(violation),
+            Poll::Ready(transmit) => self.waiting = Some(transmit),
+        }
+        self.bell.ring();
     }
 
     /// Sends what the link has, as far as this is a place for it. Ready when nothing of ours is left
     /// that could go out now, or when the connection is closing.
+    #[cold]
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..FRAMES_PER_POLL {
             self.ask_link(cx);
@@ -344,11 +359,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncWrite for Tap<IO
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if me.closing.is_none() {
+        if !me.is_quiet(cx) {
             ready!(me.poll_send(cx))?;
-        }
-        if me.closing.is_some() {
-            return me.poll_flush_closing(cx);
+            if me.closing.is_some() {
+                return me.poll_flush_closing(cx);
+            }
         }
         ready!(Pin::new(&mut me.io).poll_flush(cx)).map_err(|error| me.broken(error))?;
         me.unflushed = false;
@@ -357,9 +372,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncWrite for Tap<IO
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if me.closing.is_none() {
-            ready!(me.poll_send(cx))?;
-        }
+        ready!(me.poll_send(cx))?;
         if let Some(closing) = &mut me.closing {
             if !me.outbound.at_boundary() {
                 closing.give_up_output();
@@ -384,11 +397,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<bool>> {
         let held = self.inbound.held();
-        if held.len() >= buf.remaining() {
-            return self.poll_read_tight(cx, buf);
-        }
         let start = buf.filled().len();
-        buf.put_slice(held);
+        if !held.is_empty() {
+            if held.len() >= buf.remaining() {
+                return self.poll_read_tight(cx, buf);
+            }
+            buf.put_slice(held);
+        }
         let before = buf.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {}
@@ -403,11 +418,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
             return Poll::Ready(Ok(true));
         }
         let region = buf.filled_mut().get_mut(start..).unwrap_or_default();
+        if self.inbound.passes(region) {
+            return Poll::Ready(Ok(true));
+        }
         let (kept, result) = self.inbound.filter(region, &*self.link, &mut self.outbound);
         buf.set_filled(start + kept);
-        if let Err(violation) = result {
-            self.begin_closing(violation);
-        }
+        self.after_filter(result);
         Poll::Ready(Ok(kept > 0))
     }
 
@@ -433,10 +449,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
         let (kept, result) = self.inbound.filter(region, &*self.link, &mut self.outbound);
         self.backlog.fill(region.get(..kept).unwrap_or_default());
         self.backlog.deliver(buf);
+        self.after_filter(result);
+        Poll::Ready(Ok(kept > 0))
+    }
+
+    #[inline]
+    fn after_filter(&mut self, result: Result<(), Violation>) {
+        if self.inbound.has_told() {
+            self.bell.ring();
+        }
         if let Err(violation) = result {
             self.begin_closing(violation);
         }
-        Poll::Ready(Ok(kept > 0))
     }
 
     /// The peer has closed.
@@ -448,6 +472,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
     }
 
     /// The peer has sent nothing more for now: a moment to send what the link has.
+    #[cold]
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         if self.unflushed && self.closing.is_none() {
@@ -455,6 +480,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads, unless there is nothing to read any more.
+    #[cold]
+    fn poll_read_at_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.backlog.is_empty() {
+            self.backlog.deliver(buf);
+            Poll::Ready(Ok(()))
+        } else if self.closing.is_some() {
+            self.poll_closing(cx).map(Err)
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 }
 
@@ -469,22 +511,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncRead for Tap<IO,
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if !me.backlog.is_empty() {
-            me.backlog.deliver(buf);
-            return Poll::Ready(Ok(()));
-        }
         for _ in 0..READS_PER_POLL {
-            if me.closing.is_some() {
-                return me.poll_closing(cx).map(Err);
-            }
-            if me.eof {
-                return Poll::Ready(Ok(()));
+            if me.eof || me.closing.is_some() || !me.backlog.is_empty() {
+                return me.poll_read_at_end(cx, buf);
             }
             match me.poll_read_once(cx, buf) {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(false)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(me.broken(error))),
                 Poll::Pending => {
+                    if me.is_quiet(cx) {
+                        return Poll::Pending;
+                    }
                     if let Poll::Ready(Err(error)) = me.poll_idle(cx) {
                         return Poll::Ready(Err(error));
                     }

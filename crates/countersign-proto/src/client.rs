@@ -305,7 +305,7 @@ impl ClientMachine {
 
     /// What to send next; `max_payload` is the longest payload the peer accepts, in bytes.
     pub fn poll_transmit(&mut self, max_payload: usize) -> Option<ClientTransmit> {
-        if self.dead.is_some() || !self.limits.is_started() {
+        if self.dead.is_some() {
             return None;
         }
         if let Some(limit) = self.limits.send() {

@@ -114,6 +114,13 @@ impl Frame {
         }
     }
 
+    /// The debug data of a GOAWAY frame.
+    pub fn debug_data(&self) -> Option<&[u8]> {
+        (self.kind == kind::GOAWAY)
+            .then(|| self.payload.get(8..))
+            .flatten()
+    }
+
     /// A whole GET request as one HEADERS frame that ends the stream.
     pub fn get(stream: u32, authority: &str, path: &str, fields: &[(&str, &str)]) -> Self {
         Self {
@@ -183,11 +190,16 @@ impl RawPeer<server::TlsStream<TcpStream>> {
 
     /// Reads the client's preface, sends SETTINGS, reads the client's, acknowledges them, returns them.
     pub async fn open(&mut self, settings: &[(u16, u32)]) -> Vec<(u16, u32)> {
+        self.read_preface().await;
+        self.exchange_settings(settings).await
+    }
+
+    /// Reads the client's preface, which has to be done before the first of its frames is read.
+    pub async fn read_preface(&mut self) {
         while self.received.len() < PREFACE.len() {
             assert!(self.fill().await, "the client closed before its preface");
         }
         assert_eq!(self.received.split_to(PREFACE.len()), PREFACE);
-        self.exchange_settings(settings).await
     }
 }
 
@@ -240,6 +252,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
             payload,
         })
         .await;
+    }
+
+    /// Everything up to the end, unparsed: for what is no HTTP/2 at all.
+    pub async fn rest(&mut self) -> Bytes {
+        while self.fill().await {}
+        self.received.split().freeze()
     }
 
     /// The next frame; None once the peer has closed.
@@ -311,13 +329,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
         frame.status()
     }
 
-    /// Waits for the connection error with `code`, then for the end of the connection.
+    /// The whole response on `stream`; None when the stream is reset or the connection closes.
+    ///
+    /// Nothing is said about flow control, so the body has to be shorter than the window.
+    pub async fn whole_response(&mut self, stream: u32) -> Option<(u16, Bytes)> {
+        let mut status = None;
+        let mut body = BytesMut::new();
+        loop {
+            let kinds = [kind::HEADERS, kind::DATA, kind::RST_STREAM];
+            let frame = self
+                .next_matching(|frame| frame.stream == stream && kinds.contains(&frame.kind))
+                .await?;
+            match frame.kind {
+                kind::HEADERS => status = status.or(frame.status()),
+                kind::DATA => body.extend_from_slice(&frame.payload),
+                _ => return None,
+            }
+            if frame.flags & flag::END_STREAM != 0 {
+                return Some((status?, body.freeze()));
+            }
+        }
+    }
+
+    /// Waits for the connection error with `code`, then for the end of the connection. Returns the
+    /// GOAWAY.
     ///
     /// A GOAWAY with NO_ERROR before it, as a graceful shutdown sends one, is passed over.
     ///
     /// # Panics
     /// When another code comes or the peer closes without GOAWAY.
-    pub async fn expect_goaway(&mut self, code: u32) {
+    pub async fn expect_goaway(&mut self, code: u32) -> Frame {
         let goaway = self
             .next_matching(|frame| {
                 frame.error_code().is_some_and(|code| code != 0) && frame.stream == 0
@@ -326,6 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
             .expect("the peer closed without saying why");
         assert_eq!(goaway.error_code(), Some(code), "GOAWAY: {goaway:?}");
         while self.next_frame().await.is_some() {}
+        goaway
     }
 
     /// Half-closes.

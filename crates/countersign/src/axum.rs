@@ -55,11 +55,7 @@ impl Listener {
         let local_addr = tcp.local_addr()?;
         let (sender, ready) = mpsc::channel(16);
         let accepting = tokio::spawn(accept_all(tcp, acceptor, sender)).abort_handle();
-        Ok(Self {
-            ready,
-            local_addr,
-            accepting,
-        })
+        Ok(Self { ready, local_addr, accepting })
     }
 }
 
@@ -151,10 +147,8 @@ impl Connected<IncomingStream<'_, Listener>> for AuthHandle {
 }
 
 /// The request came over a connection that [`Listener`] did not accept.
-const NO_HANDLE: (StatusCode, &str) = (
-    StatusCode::INTERNAL_SERVER_ERROR,
-    "the connection has no authentication handle",
-);
+const NO_HANDLE: (StatusCode, &str) =
+    (StatusCode::INTERNAL_SERVER_ERROR, "the connection has no authentication handle");
 
 impl<S: Sync> FromRequestParts<S> for AuthHandle {
     type Rejection = (StatusCode, &'static str);
@@ -176,9 +170,7 @@ pub struct Identities(pub Vec<Identity>);
 impl Identities {
     /// The identity for `credential`.
     pub fn get(&self, credential: &str) -> Option<&Identity> {
-        self.0
-            .iter()
-            .find(|identity| identity.credential() == credential)
+        self.0.iter().find(|identity| identity.credential() == credential)
     }
 }
 

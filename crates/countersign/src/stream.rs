@@ -24,10 +24,7 @@ impl<IO, L: Link> MaybeTapped<IO, L> {
     }
 
     pub(crate) fn plain(io: IO, link: Arc<L>) -> Self {
-        Self::Plain {
-            io,
-            _told: OnDrop(link),
-        }
+        Self::Plain { io, _told: OnDrop(link) }
     }
 
     pub(crate) fn get_ref(&self) -> &IO {

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, said so that it can be put right: file, line, column, the line
-//! itself, and what would be right.
+//! What is wrong with a configuration, said so that it can be put right: file, line, column, the
+//! line itself, and what would be right.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -3,13 +3,13 @@
 //! Each is read once, when the configuration is; what is wrong with one is reported where the
 //! configuration names it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
 use super::diagnostic::Source;
@@ -86,7 +86,7 @@ pub(crate) fn crls(
         Ok(lists) if lists.is_empty() => {
             format!("the revocation list `{}` holds no list", path.display())
         }
-        Ok(lists) => match lists.iter().find_map(|list| unusable(list)) {
+        Ok(lists) => match lists.iter().find_map(|list| unusable(list, &path)) {
             None => return Some(lists),
             Some(reason) => {
                 format!("the revocation list `{}` cannot be used: {reason}", path.display())
@@ -103,9 +103,19 @@ pub(crate) fn crls(
     None
 }
 
-fn unusable(list: &CertificateRevocationListDer<'_>) -> Option<String> {
+/// Why a list cannot be used. A stale one can: it is in force, and whoever it is about is refused.
+fn unusable(list: &CertificateRevocationListDer<'_>, path: &Path) -> Option<String> {
     match x509_parser::parse_x509_crl(list) {
-        Ok(([], _)) => None,
+        Ok(([], list)) => {
+            let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+            if list.next_update().is_some_and(|next| next.timestamp() < now) {
+                tracing::warn!(
+                    list = %path.display(),
+                    "the revocation list is past its nextUpdate: certificates that need it are refused"
+                );
+            }
+            None
+        }
         Ok(_) => Some("something follows the list".into()),
         Err(error) => Some(error.to_string()),
     }

@@ -1,7 +1,7 @@
 //! The gateway's configuration: a TOML file, checked as a whole before anything of it is used.
 //!
-//! Every mistake is reported with its file, line and column and with what would be right. Unknown keys are mistakes:
-//! a misspelt `require` must not leave a door open.
+//! Every mistake is reported with its file, line and column and with what would be right. Unknown
+//! keys are mistakes: a misspelt `require` must not leave a door open.
 
 mod credentials;
 mod diagnostic;
@@ -31,6 +31,8 @@ use crate::route::RouteTable;
 const TABLES: [&str; 6] = ["listen", "tls", "credentials", "pool", "routes", "protocol"];
 
 /// A checked configuration: every file that it names was read and fits.
+///
+#[doc = include_str!("../../configuration.md")]
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) address: SocketAddr,
@@ -79,7 +81,8 @@ impl Config {
         Self::parse(&text, file)
     }
 
-    /// Checks the configuration `text` as if it stood in `file`: relative paths start in its folder, and errors name it.
+    /// Checks the configuration `text` as if it stood in `file`: relative paths start in its
+    /// folder, and errors name it.
     ///
     /// # Errors
     ///
@@ -115,7 +118,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let pool = pool(&root);
     let routes = routes::read(&root, &names);
     let protocol = protocol(&root);
-    Some(Config {
+    let config = Config {
         address: address?,
         certified_key: certified_key?,
         credentials,
@@ -123,7 +126,12 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         routes: routes?,
         protocol: protocol?,
         provider,
-    })
+    };
+    // What each part allows may still not fit together.
+    if let Err(error) = crate::server::acceptor(&config) {
+        source.mistake(root.key_span("credentials").unwrap_or_default(), error.to_string(), None);
+    }
+    Some(config)
 }
 
 fn listen(root: &Table<'_>) -> Option<SocketAddr> {

@@ -217,7 +217,8 @@ fn forward(
     };
     let xfcc = match table.boolean("xfcc") {
         Some(At { value: true, span }) => {
-            // One element per hop: so one credential, the one that `client_cert` names or the only one.
+            // One element per hop: so one credential, the one that `client_cert` names or the only
+            // one.
             let only = match require.as_deref() {
                 Some([only]) => Some(Arc::clone(only)),
                 _ => None,

@@ -40,10 +40,6 @@ impl Limits {
         self.started = true;
     }
 
-    pub(super) fn is_started(&self) -> bool {
-        self.started
-    }
-
     /// The most that the server may go by: it has seen one of the limits since the last acknowledged
     /// one, but which of them is not known.
     //= specs/client-certs.md#decisions-limits

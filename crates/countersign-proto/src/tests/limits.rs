@@ -225,3 +225,18 @@ fn any_value_of_the_server_but_zero_counts_as_support() {
 fn settings(limit: u64) -> Option<ClientTransmit> {
     Some(ClientTransmit::Settings(client_auth(limit)))
 }
+
+#[test]
+fn the_questions_end_with_the_contexts_and_the_connection_lives_on() {
+    let mut pair = Pair::negotiated(4, policy());
+    for number in 0..4096 {
+        ask(&mut pair, 1);
+        pair.settle();
+        assert_eq!(pair.asked(), [ChallengeId(number)]);
+        pair.client.decline(ChallengeId(number)).unwrap();
+        pair.settle();
+        assert_eq!(pair.answers(), [(number, false)]);
+    }
+    assert_eq!(pair.server.challenge(&generic()), Err(Misuse::ContextsExhausted));
+    assert!(pair.client.failed().is_none() && pair.server.failed().is_none());
+}

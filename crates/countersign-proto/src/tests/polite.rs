@@ -2,10 +2,11 @@
 
 use exported_authenticator::MessageType;
 
-use super::fixtures::{generic, policy, targeted};
+use super::fixtures::{client_auth, generic, policy, targeted};
 use super::pair::{MAX_PAYLOAD, Pair, Wire};
+use crate::client::ClientEvent;
 use crate::frame::read_requests;
-use crate::server::ServerPolicy;
+use crate::server::{ServerEvent, ServerPolicy};
 use crate::{ChallengeId, Misuse, PeerSettings};
 
 fn ids<const N: usize>(ids: [u64; N]) -> [ChallengeId; N] {
@@ -328,6 +329,11 @@ fn requests_fill_frames_up_to_what_the_peer_accepts() {
     assert_eq!(lens, [len, 2 * len, 2 * len, len]);
     pair.settle();
     assert_eq!(pair.asked(), ids([0, 1, 2, 3, 4, 5]));
+    for number in 0..6 {
+        pair.client.decline(ChallengeId(number)).unwrap();
+    }
+    pair.settle();
+    assert_eq!(pair.answers(), [0, 1, 2, 3, 4, 5].map(|number| (number, false)));
 }
 
 #[test]
@@ -348,4 +354,18 @@ fn a_challenge_too_long_for_the_peer_is_dropped_and_told() {
     pair.present(ChallengeId(1));
     pair.settle();
     assert_eq!(pair.answers(), [(0, true), (2, true)]);
+}
+
+#[test]
+fn of_many_settings_only_the_last_is_told() {
+    let mut pair = Pair::new(1, policy());
+    for value in 1..100 {
+        pair.client.peer_settings(&client_auth(value)).unwrap();
+        pair.server.peer_settings(&client_auth(value)).unwrap();
+    }
+    let last = PeerSettings { client_cert_auth: Some(99), server_cert_auth: None, received: true };
+    assert_eq!(pair.client.poll_event(), Some(ClientEvent::PeerSettings(last)));
+    assert_eq!(pair.client.poll_event(), None);
+    assert_eq!(pair.server.poll_event(), Some(ServerEvent::PeerSettings(last)));
+    assert_eq!(pair.server.poll_event(), None);
 }

@@ -87,16 +87,8 @@ impl<IO> ConnectorStream<IO> {
 impl<IO: Connection + rt::Read + rt::Write + Unpin> Connection for ConnectorStream<IO> {
     fn connected(&self) -> Connected {
         let stream = self.0.inner();
-        let connected = stream
-            .get_ref()
-            .inner()
-            .connected()
-            .extra(stream.handle().clone());
-        if stream.alpn() == Some(ALPN_H2) {
-            connected.negotiated_h2()
-        } else {
-            connected
-        }
+        let connected = stream.get_ref().inner().connected().extra(stream.handle().clone());
+        if stream.alpn() == Some(ALPN_H2) { connected.negotiated_h2() } else { connected }
     }
 }
 

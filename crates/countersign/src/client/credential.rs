@@ -36,10 +36,7 @@ pub struct ClientCredential(Kind);
 #[derive(Clone)]
 enum Kind {
     Local(Credential),
-    Remote {
-        chain: Chain,
-        key: Arc<dyn RemoteKey>,
-    },
+    Remote { chain: Chain, key: Arc<dyn RemoteKey> },
 }
 
 impl From<Credential> for ClientCredential {
@@ -71,12 +68,8 @@ impl ClientCredential {
         match &self.0 {
             Kind::Local(credential) => credential.choose_scheme(request),
             Kind::Remote { chain, key } => {
-                let schemes: Vec<_> = key
-                    .schemes()
-                    .iter()
-                    .copied()
-                    .filter(|scheme| is_tls13(*scheme))
-                    .collect();
+                let schemes: Vec<_> =
+                    key.schemes().iter().copied().filter(|scheme| is_tls13(*scheme)).collect();
                 chain.choose_scheme(request, &schemes)
             }
         }

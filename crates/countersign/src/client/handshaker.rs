@@ -28,11 +28,7 @@ impl Handshaker {
     /// answering.
     pub fn new(tls: Arc<rustls::ClientConfig>, auth: Arc<AuthConfig>) -> Self {
         let require_ems = tls.require_ems;
-        Self {
-            tls: TlsConnector::from(tls),
-            require_ems,
-            auth,
-        }
+        Self { tls: TlsConnector::from(tls), require_ems, auth }
     }
 
     /// Does the TLS handshake with the server of `origin`, whose name its certificate must have.
@@ -60,13 +56,7 @@ impl Handshaker {
         } else {
             MaybeTapped::plain(stream, link)
         };
-        Ok((
-            ClientStream {
-                inner,
-                handle: handle.clone(),
-            },
-            handle,
-        ))
+        Ok((ClientStream { inner, handle: handle.clone() }, handle))
     }
 
     /// The machine, or `None` where the connection cannot carry authenticators.
@@ -89,18 +79,13 @@ impl Handshaker {
             Role::Client,
             provider.signature_verification_algorithms,
         );
-        Some((
-            ClientMachine::new(connection, self.auth.points, self.auth.limit),
-            values,
-        ))
+        Some((ClientMachine::new(connection, self.auth.points, self.auth.limit), values))
     }
 }
 
 impl std::fmt::Debug for Handshaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handshaker")
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
+        f.debug_struct("Handshaker").field("auth", &self.auth).finish_non_exhaustive()
     }
 }
 
@@ -134,9 +119,7 @@ impl<IO> ClientStream<IO> {
 
 impl<IO> std::fmt::Debug for ClientStream<IO> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientStream")
-            .field("handle", &self.handle)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientStream").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 

@@ -22,14 +22,8 @@ pub struct OriginError(String);
 impl Origin {
     /// The origin `https://host:port`. An IPv6 address may come with or without its brackets.
     pub fn new(host: &str, port: u16) -> Self {
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        Self {
-            host: host.to_ascii_lowercase().into(),
-            port,
-        }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Self { host: host.to_ascii_lowercase().into(), port }
     }
 
     /// The origin of a URI with the scheme `https`.
@@ -38,10 +32,7 @@ impl Origin {
         if uri.scheme_str() != Some("https") {
             return Err(error());
         }
-        let host = uri
-            .host()
-            .filter(|host| !host.is_empty())
-            .ok_or_else(error)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(error)?;
         Ok(Self::new(host, uri.port_u16().unwrap_or(443)))
     }
 
@@ -72,17 +63,9 @@ impl FromStr for Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') {
-            ("[", "]")
-        } else {
-            ("", "")
-        };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "https://{open}{}{close}", self.host)?;
-        if self.port == 443 {
-            Ok(())
-        } else {
-            write!(f, ":{}", self.port)
-        }
+        if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -102,10 +85,7 @@ mod tests {
         assert_eq!(origin, Origin::new("example.test", 443));
         assert_eq!(origin.to_string(), "https://example.test");
         let six: Origin = "https://[::1]:8443".parse().unwrap();
-        assert_eq!(
-            (six.host(), six.to_string()),
-            ("::1", "https://[::1]:8443".to_owned())
-        );
+        assert_eq!((six.host(), six.to_string()), ("::1", "https://[::1]:8443".to_owned()));
         assert!(six.server_name().is_ok());
     }
 

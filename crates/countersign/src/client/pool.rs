@@ -30,10 +30,7 @@ static NEXT_SET: AtomicU64 = AtomicU64::new(0);
 impl CredentialSet {
     /// The set that answers by `auth`.
     pub fn new(auth: Arc<AuthConfig>) -> Self {
-        Self {
-            id: NEXT_SET.fetch_add(1, Ordering::Relaxed),
-            auth,
-        }
+        Self { id: NEXT_SET.fetch_add(1, Ordering::Relaxed), auth }
     }
 
     /// The set that answers by `resolver`, with the default code points and `limit`.
@@ -53,9 +50,7 @@ impl CredentialSet {
 
 impl fmt::Debug for CredentialSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialSet")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("CredentialSet").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -78,10 +73,7 @@ where
     /// A client over TCP. `tls` has the trust anchors, and the ALPN protocols `h2` and `http/1.1`. TLS
     /// client certificates of its own must not be in it, or all sets would share them.
     pub fn new(tls: Arc<rustls::ClientConfig>) -> Self {
-        Self {
-            tls,
-            pools: Mutex::new(Vec::new()),
-        }
+        Self { tls, pools: Mutex::new(Vec::new()) }
     }
 
     /// Sends a request over a connection on which only the credentials of `set` are presented.

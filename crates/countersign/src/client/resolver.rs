@@ -51,10 +51,7 @@ impl StaticCredentials {
 
     /// Adds an identity to show to `origin`; earlier ones come first.
     pub fn identity(mut self, origin: Origin, credential: impl Into<ClientCredential>) -> Self {
-        self.by_origin
-            .entry(origin)
-            .or_default()
-            .push(Arc::new(credential.into()));
+        self.by_origin.entry(origin).or_default().push(Arc::new(credential.into()));
         self
     }
 
@@ -114,8 +111,6 @@ impl CredentialResolver for NoCredentials {
         _origin: &'a Origin,
         _request: &'a AuthenticatorRequest,
     ) -> BoxFuture<'a, Resolution> {
-        Box::pin(std::future::ready(Resolution::Decline(
-            "no identity is configured".into(),
-        )))
+        Box::pin(std::future::ready(Resolution::Decline("no identity is configured".into())))
     }
 }

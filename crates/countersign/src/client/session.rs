@@ -70,10 +70,7 @@ impl ClientSession {
             config,
             origin,
             values,
-            state: Mutex::new(State {
-                machine,
-                closed: None,
-            }),
+            state: Mutex::new(State { machine, closed: None }),
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
             changed: Notify::new(),
@@ -94,10 +91,7 @@ impl ClientSession {
     }
 
     pub(super) fn is_negotiated(&self) -> bool {
-        self.lock()
-            .machine
-            .as_ref()
-            .is_some_and(ClientMachine::is_negotiated)
+        self.lock().machine.as_ref().is_some_and(ClientMachine::is_negotiated)
     }
 
     pub(super) fn closed_reason(&self) -> Option<Closed> {
@@ -116,10 +110,7 @@ impl ClientSession {
         let mut state = self.lock();
         let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
         let id = machine.take_kept(|request| credential.suits(request).is_ok())?;
-        let request = machine
-            .request(id)
-            .cloned()
-            .ok_or(Misuse::NoSuchChallenge)?;
+        let request = machine.request(id).cloned().ok_or(Misuse::NoSuchChallenge)?;
         Ok((id, request))
     }
 
@@ -135,10 +126,7 @@ impl ClientSession {
         };
         match credential.authenticate(values, request).await {
             Ok(authenticator) => {
-                if self
-                    .with_machine(|machine| machine.answer(id, authenticator))
-                    .is_ok()
-                {
+                if self.with_machine(|machine| machine.answer(id, authenticator)).is_ok() {
                     self.answered(request, Some(credential), None);
                 }
                 Ok(())
@@ -162,11 +150,7 @@ impl ClientSession {
         credential: Option<Arc<ClientCredential>>,
         reason: Option<String>,
     ) {
-        self.tell(&Event::Answer {
-            context: request.context().to_vec(),
-            credential,
-            reason,
-        });
+        self.tell(&Event::Answer { context: request.context().to_vec(), credential, reason });
     }
 
     /// Answers one challenge as the resolver says.
@@ -273,12 +257,7 @@ impl Link for ClientLink {
     }
 
     fn local_settings(&self) -> Vec<Setting> {
-        self.0
-            .lock()
-            .machine
-            .as_ref()
-            .map(ClientMachine::local_settings)
-            .unwrap_or_default()
+        self.0.lock().machine.as_ref().map(ClientMachine::local_settings).unwrap_or_default()
     }
 
     fn max_frame_len(&self) -> usize {

@@ -27,11 +27,7 @@ impl Acceptor {
     /// Joins a TLS configuration (with ALPN set by the caller: `h2`, `http/1.1`) and the rules for asking.
     pub fn new(tls: Arc<rustls::ServerConfig>, auth: Arc<AuthConfig>) -> Self {
         let require_ems = tls.require_ems;
-        Self {
-            tls: TlsAcceptor::from(tls),
-            require_ems,
-            auth,
-        }
+        Self { tls: TlsAcceptor::from(tls), require_ems, auth }
     }
 
     /// Does the TLS handshake. Put a deadline around it; there is none inside.
@@ -66,13 +62,7 @@ impl Acceptor {
         } else {
             MaybeTapped::plain(stream, link)
         };
-        Ok((
-            ServerStream {
-                inner,
-                handle: handle.clone(),
-            },
-            handle,
-        ))
+        Ok((ServerStream { inner, handle: handle.clone() }, handle))
     }
 
     /// The machine, or `None` where the connection cannot carry authenticators.
@@ -98,9 +88,7 @@ impl Acceptor {
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acceptor")
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("auth", &self.auth).finish_non_exhaustive()
     }
 }
 
@@ -134,9 +122,7 @@ impl<IO> ServerStream<IO> {
 
 impl<IO> std::fmt::Debug for ServerStream<IO> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerStream")
-            .field("handle", &self.handle)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerStream").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 

@@ -99,21 +99,22 @@ impl CredentialKind {
         Ok(verified)
     }
 
-    /// Decides the same for a chain whose key the TLS handshake has proven.
+    /// Decides the same for a chain whose key the TLS handshake has proven; `None` where such a chain
+    /// is never this credential.
     pub(crate) fn evaluate_handshake(
         &self,
         chain: &[CertificateDer<'static>],
         now: UnixTime,
-    ) -> Option<()> {
+    ) -> Option<Result<(), Rejection>> {
         let (leaf, rest) = chain.split_first().filter(|_| self.handshake)?;
-        self.verifier.verify_client_cert(leaf, rest, now).ok()?;
-        self.constrain(chain).ok()
+        let accepted = self.verifier.verify_client_cert(leaf, rest, now);
+        Some(
+            accepted.map_err(|reason| Rejection::from(&reason)).and_then(|_| self.constrain(chain)),
+        )
     }
 
     fn constrain(&self, chain: &[CertificateDer<'static>]) -> Result<(), Rejection> {
-        self.constraint
-            .as_ref()
-            .map_or(Ok(()), |check| check(chain))
+        self.constraint.as_ref().map_or(Ok(()), |check| check(chain))
     }
 
     fn template(&self, schemes: &Schemes) -> RequestTemplate {
@@ -126,9 +127,7 @@ impl CredentialKind {
 
 impl fmt::Debug for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialKind")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("CredentialKind").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -269,11 +268,7 @@ impl AuthConfigBuilder {
         if schemes.signatures.is_empty() {
             return Err(ConfigError::NoSchemes);
         }
-        let templates: Vec<_> = self
-            .kinds
-            .iter()
-            .map(|kind| kind.template(&schemes))
-            .collect();
+        let templates: Vec<_> = self.kinds.iter().map(|kind| kind.template(&schemes)).collect();
         for (template, kind) in templates.iter().zip(&self.kinds) {
             template
                 .build(self.message_type, &[0; 32])

@@ -58,19 +58,13 @@ impl Denied {
 
 impl AuthHandle {
     pub(crate) fn new(session: Arc<ServerSession>, server_name: Option<&str>) -> Self {
-        Self {
-            session,
-            server_name: server_name.map(Arc::from),
-        }
+        Self { session, server_name: server_name.map(Arc::from) }
     }
 
     /// The number of requests that the client takes at a time, or `None` if it cannot be asked (or its
     /// SETTINGS have not arrived yet).
     pub fn peer_limit(&self) -> Option<u64> {
-        self.session
-            .peer()
-            .client_cert_auth
-            .filter(|limit| *limit > 0)
+        self.session.peer().client_cert_auth.filter(|limit| *limit > 0)
     }
 
     /// Everything that the client has proven on this connection and that was accepted.
@@ -80,9 +74,7 @@ impl AuthHandle {
 
     /// The identity for `credential`, if the client has proven one.
     pub fn identity(&self, credential: &str) -> Option<Identity> {
-        self.identities()
-            .into_iter()
-            .find(|identity| identity.credential() == credential)
+        self.identities().into_iter().find(|identity| identity.credential() == credential)
     }
 
     /// The identity for `credential`; the client is asked if it has not proven one.
@@ -91,16 +83,11 @@ impl AuthHandle {
     /// the configured time. Several who require the same credential share one question. Dropping the
     /// future withdraws nothing: the client's answer still counts for whoever comes next.
     pub async fn require(&self, credential: &str) -> Outcome {
-        let kind = self
-            .config()
-            .kind(credential)
-            .ok_or(Denied::UnknownCredential)?;
+        let kind = self.config().kind(credential).ok_or(Denied::UnknownCredential)?;
         //= specs/client-certs.md#decisions-identities
         //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
         let deadline = self.config().answer_timeout;
-        tokio::time::timeout(deadline, self.resolve(kind))
-            .await
-            .unwrap_or(Err(Denied::Timeout))
+        tokio::time::timeout(deadline, self.resolve(kind)).await.unwrap_or(Err(Denied::Timeout))
     }
 
     async fn resolve(&self, kind: usize) -> Outcome {

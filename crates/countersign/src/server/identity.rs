@@ -32,11 +32,7 @@ impl Identity {
         chain: Vec<CertificateDer<'static>>,
         source: Source,
     ) -> Self {
-        Self(Arc::new(Fields {
-            credential: Arc::clone(credential),
-            chain,
-            source,
-        }))
+        Self(Arc::new(Fields { credential: Arc::clone(credential), chain, source }))
     }
 
     /// The name of the credential that it was accepted as.
@@ -51,11 +47,7 @@ impl Identity {
 
     /// The end-entity certificate, in DER.
     pub fn leaf(&self) -> &[u8] {
-        self.0
-            .chain
-            .first()
-            .map(|leaf| leaf.as_ref())
-            .unwrap_or_default()
+        self.0.chain.first().map(|leaf| leaf.as_ref()).unwrap_or_default()
     }
 
     /// Where it was proven.

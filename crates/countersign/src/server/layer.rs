@@ -49,9 +49,7 @@ pub struct RequireCredentialLayer {
 impl RequireCredentialLayer {
     /// Requires `credential`, by its name in the server's [`super::AuthConfig`].
     pub fn new(credential: impl Into<Arc<str>>) -> Self {
-        Self {
-            credential: credential.into(),
-        }
+        Self { credential: credential.into() }
     }
 }
 
@@ -59,10 +57,7 @@ impl<S> Layer<S> for RequireCredentialLayer {
     type Service = RequireCredential<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireCredential {
-            inner,
-            credential: Arc::clone(&self.credential),
-        }
+        RequireCredential { inner, credential: Arc::clone(&self.credential) }
     }
 }
 
@@ -148,9 +143,8 @@ fn refusal<R: From<Bytes>>(credential: &str, denied: Denied) -> Response<R> {
     let document = document.to_string();
     let mut response = Response::new(R::from(Bytes::from(document)));
     *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }

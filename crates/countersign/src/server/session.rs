@@ -13,7 +13,7 @@ use bytes::Bytes;
 use countersign_proto::link::{Closed, Link, Place, Transmit};
 use countersign_proto::server::{Answer, ServerEvent, ServerMachine};
 use countersign_proto::{
-    ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Role, Setting, Violation,
+    ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Rejection, Role, Setting, Violation,
 };
 use exported_authenticator::{Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -51,6 +51,8 @@ struct State {
     //# (ours) An identity MUST belong to the connection it was proven on, never to a stream or to a
     //# resumed session.
     identities: Vec<Identity>,
+    /// Why the handshake's certificate is not a credential that it could have been.
+    handshake_rejected: Vec<(usize, Rejection)>,
     closing: Option<Violation>,
     closed: Option<Closed>,
 }
@@ -79,6 +81,7 @@ impl ServerSession {
             verifying: 0,
             asked_on_connect: false,
             identities: Vec::new(),
+            handshake_rejected: Vec::new(),
             closing: None,
             closed: None,
         };
@@ -95,10 +98,14 @@ impl ServerSession {
     pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
         let now = UnixTime::now();
         let mut state = self.lock();
-        for kind in &self.config.kinds {
-            if kind.evaluate_handshake(chain, now).is_some() {
-                let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
-                state.identities.push(identity);
+        for (index, kind) in self.config.kinds.iter().enumerate() {
+            match kind.evaluate_handshake(chain, now) {
+                None => {}
+                Some(Ok(())) => {
+                    let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
+                    state.identities.push(identity);
+                }
+                Some(Err(rejection)) => state.handshake_rejected.push((index, rejection)),
             }
         }
     }
@@ -112,11 +119,7 @@ impl ServerSession {
     }
 
     pub(super) fn peer(&self) -> PeerSettings {
-        self.lock()
-            .machine
-            .as_ref()
-            .map(ServerMachine::peer)
-            .unwrap_or_default()
+        self.lock().machine.as_ref().map(ServerMachine::peer).unwrap_or_default()
     }
 
     pub(super) fn identities(&self) -> Vec<Identity> {
@@ -141,14 +144,16 @@ impl ServerSession {
         if state.closed.is_some() || state.closing.is_some() {
             return Step::Done(Err(Denied::Closed));
         }
+        let rejected = state.handshake_rejected.iter().find(|(rejected, _)| *rejected == kind);
+        let unasked = rejected.map_or(Denied::Missing, |(_, reason)| Denied::Rejected(*reason));
         let Some(machine) = &mut state.machine else {
-            return Step::Done(Err(Denied::Missing));
+            return Step::Done(Err(unasked));
         };
         if !machine.peer().received {
             return Step::Changed;
         }
         if !machine.peer().supports_client_auth() {
-            return Step::Done(Err(Denied::Missing));
+            return Step::Done(Err(unasked));
         }
         if !machine.is_negotiated() || state.verifying > 0 {
             return Step::Changed;
@@ -184,10 +189,7 @@ impl ServerSession {
 
     /// Asks for what is wanted from everybody, once both sides have announced support.
     fn ask_on_connect(&self, state: &mut State) {
-        let negotiated = state
-            .machine
-            .as_ref()
-            .is_some_and(ServerMachine::is_negotiated);
+        let negotiated = state.machine.as_ref().is_some_and(ServerMachine::is_negotiated);
         if !negotiated || std::mem::replace(&mut state.asked_on_connect, true) {
             return;
         }
@@ -221,9 +223,7 @@ impl ServerSession {
             Ok(proven) => proven,
         };
         if generic {
-            let granted = decided
-                .map(|proven| self.evaluate_all(&proven, now))
-                .unwrap_or_default();
+            let granted = decided.map(|proven| self.evaluate_all(&proven, now)).unwrap_or_default();
             let mut state = self.lock();
             state.verifying -= 1;
             for identity in granted {
@@ -248,11 +248,7 @@ impl ServerSession {
     }
 
     fn evaluate(&self, kind: usize, proven: Proven, now: UnixTime) -> Outcome {
-        let kind = self
-            .config
-            .kinds
-            .get(kind)
-            .ok_or(Denied::UnknownCredential)?;
+        let kind = self.config.kinds.get(kind).ok_or(Denied::UnknownCredential)?;
         //= specs/client-certs.md#decisions-bad
         //# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT
         //# be a connection error.
@@ -262,11 +258,7 @@ impl ServerSession {
         //# A server MAY disregard a certificate and leave what the client is allowed to do as it
         //# was.
         let verified = kind.evaluate(proven, now).map_err(Denied::Rejected)?;
-        Ok(Identity::new(
-            kind.name(),
-            verified.chain().to_vec(),
-            Source::Authenticator,
-        ))
+        Ok(Identity::new(kind.name(), verified.chain().to_vec(), Source::Authenticator))
     }
 
     /// A generic challenge may be answered with any credential; it grants all that accept it.
@@ -315,8 +307,7 @@ impl State {
         if self.closing.is_some() || self.closed.is_some() {
             return;
         }
-        self.identities
-            .retain(|held| held.credential() != identity.credential());
+        self.identities.retain(|held| held.credential() != identity.credential());
         self.identities.push(identity);
     }
 }
@@ -335,12 +326,7 @@ impl Link for ServerLink {
     }
 
     fn local_settings(&self) -> Vec<Setting> {
-        self.0
-            .lock()
-            .machine
-            .as_ref()
-            .map(ServerMachine::local_settings)
-            .unwrap_or_default()
+        self.0.lock().machine.as_ref().map(ServerMachine::local_settings).unwrap_or_default()
     }
 
     fn max_frame_len(&self) -> usize {

@@ -45,3 +45,22 @@ async fn tls_1_2_without_extended_master_secret_has_no_extension() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_rejected_certificate_from_the_handshake_is_the_reason_if_nobody_can_be_asked() {
+    within(async {
+        let tls =
+            TlsOptions { client: Some(test_pki().device.clone()), ..with_client_certificate() };
+        let tls = TlsOptions { client_ca: Some(test_pki().device_ca.clone()), ..tls };
+        let rules = countersign::server::AuthConfig::builder(provider())
+            .credential(user().accept_handshake())
+            .credential(device());
+        let address = serve(&tls, rules).await;
+        let mut client = Client::connect_with(&tls, address, NoCredentials, 0).await;
+        assert!(client.get("/admin").await.1.contains("credential-untrusted"));
+        let shown = crate::support::show(address, &[&test_pki().alice]);
+        let mut client = Client::connect_with(&tls, address, shown, 1).await;
+        assert_eq!(client.get("/admin").await.0, 200, "who can be asked, is asked");
+    })
+    .await;
+}

@@ -1,0 +1,178 @@
+//! The demo's clients: one connection each, the certificates they have, and what they experience.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign::CodePoints;
+use countersign::client::{AuthConfig, Event, Observer, Origin, StaticCredentials};
+use countersign_pki::{Issued, TestPki};
+use http::Request;
+use http_body_util::BodyExt;
+use rustls::RootCertStore;
+use tokio::sync::Notify;
+
+use super::narrator::{Narrator, Way};
+use crate::client::{Body, Connection, Dialer, NotSent, Overrides, Tls, Trust};
+use crate::failure::{Exit, Failure};
+use crate::identity::identity;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A client with one connection to the gateway.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    connection: Connection,
+    diary: Arc<Diary>,
+    origin: Origin,
+}
+
+/// An answer of the gateway.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+    /// What happened on the connection since the last answer.
+    pub(super) events: Vec<Event>,
+}
+
+/// What a client's observer has seen.
+#[derive(Debug, Default)]
+struct Diary {
+    events: Mutex<Vec<Event>>,
+    written: Notify,
+}
+
+impl Diary {
+    fn has_answer(&self) -> bool {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().any(|event| matches!(event, Event::Answer { .. }))
+    }
+}
+
+impl Observer for Diary {
+    fn event(&self, _origin: &Origin, event: &Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.written.notify_waiters();
+    }
+}
+
+impl Visitor {
+    /// Connects with these certificates in the bag, each of which may be asked for at the same time;
+    /// `None` is a client that knows nothing of the extension.
+    pub(super) async fn connect(
+        pki: &TestPki,
+        gateway: SocketAddr,
+        bag: Option<&[&Issued]>,
+        narrator: &Narrator,
+    ) -> Result<Self, Failure> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let origin = Origin::new("localhost", gateway.port());
+        let mut credentials = StaticCredentials::new();
+        for issued in bag.unwrap_or_default() {
+            let identity = identity(issued.chain.clone(), issued.key.clone_key(), &provider)
+                .map_err(|reason| Failure::new(Exit::LocalCertificate, reason))?;
+            credentials = credentials.identity(origin.clone(), identity.credential);
+        }
+        let diary = Arc::new(Diary::default());
+        let limit = bag.map_or(0, |bag| u32::try_from(bag.len()).unwrap_or(u32::MAX).max(1));
+        let auth = AuthConfig::builder(Arc::clone(&provider))
+            .resolver(Arc::new(credentials))
+            .observer(Arc::<Diary>::clone(&diary))
+            .limit(limit)
+            .build()
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(pki.server_ca.clone()).map_err(|error| Failure::new(Exit::CaFile, error))?;
+        let tls = Tls {
+            provider,
+            trust: Trust::Roots(roots),
+            alpn: vec![b"h2".to_vec()],
+            in_handshake: Vec::new(),
+        };
+        let here = format!("localhost:{}:{}", gateway.port(), gateway.ip());
+        let here = here.parse().map_err(|reason| Failure::new(Exit::Resolve, reason))?;
+        let overrides = Overrides { resolve: vec![here], connect_to: Vec::new() };
+        let dialer = Dialer::new(tls, auth, overrides, CodePoints::default())?;
+        let connection = dialer.connect(&origin, |facts| narrator.connected(facts)).await?;
+        if limit > 0 {
+            let text = format!("SETTINGS: you may ask me for certificates, {limit} at a time");
+            narrator.message(Way::ClientToGateway, &text);
+        }
+        Ok(Self { connection, diary, origin })
+    }
+
+    /// Waits until a challenge has been answered; what happened until then.
+    pub(super) async fn until_answered(&self) -> Result<Vec<Event>, Failure> {
+        let answered = async {
+            loop {
+                let written = self.diary.written.notified();
+                tokio::pin!(written);
+                written.as_mut().enable();
+                if self.diary.has_answer() {
+                    return;
+                }
+                written.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered)
+            .await
+            .map_err(|_| late("the gateway's challenge"))?;
+        Ok(self.news())
+    }
+
+    /// Waits for the gateway's SETTINGS; what happened until then.
+    pub(super) async fn until_settings(&self) -> Result<Vec<Event>, Failure> {
+        let settings = self.connection.handle.peer_settings();
+        tokio::time::timeout(PATIENCE, settings)
+            .await
+            .map_err(|_| late("the gateway's settings"))?;
+        Ok(self.news())
+    }
+
+    /// Sends a GET with further fields and waits for the whole answer.
+    pub(super) async fn get(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::get(format!("{}{path}", self.origin));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Body::new(Bytes::new()))
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let exchange = async {
+            let response = match self.connection.send(request).await {
+                Ok(response) => response,
+                Err(NotSent::Closed(failure) | NotSent::Failed(failure)) => return Err(failure),
+            };
+            let status = response.status().as_u16();
+            match response.into_body().collect().await {
+                Ok(body) => Ok((status, body.to_bytes())),
+                Err(error) => Err(self.connection.explain(&error).await),
+            }
+        };
+        let (status, body) =
+            tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| late("an answer"))??;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Answer { status, body, events: self.news() })
+    }
+
+    /// Hangs up; true if the connection was open until now.
+    pub(super) async fn leave(self) -> bool {
+        self.connection.close().await.initiator == "client"
+    }
+
+    fn news(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.diary.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn late(what: &str) -> Failure {
+    let seconds = PATIENCE.as_secs();
+    Failure::new(Exit::Timeout, format!("{what} did not come within {seconds} seconds"))
+}

@@ -1,0 +1,320 @@
+//! `countersign fetch`: requests over one connection, in order, with the certificates that are asked for.
+
+mod args;
+mod output;
+mod report;
+mod request;
+mod resolver;
+mod write_out;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign::client::{AuthConfig, ClientCredential, Origin};
+use http::{Response, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+pub(crate) use self::args::Args;
+use self::output::Destination;
+use self::report::{Reporter, head_lines};
+use self::request::{Plan, Target};
+use self::resolver::Identities;
+use self::write_out::Stats;
+use crate::client::{Connection, Dialer, NotSent, Overrides, Tls, Trust};
+use crate::complain;
+use crate::failure::{Exit, Failure};
+use crate::identity::{IdentityArg, read_roots};
+
+/// How long `--present` waits for the server to leave a challenge.
+const POOL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Fetches all URLs. The exit code is that of the first failure; all failures have been told.
+pub(crate) async fn run(args: Args) -> u8 {
+    let quiet = args.silent && !args.show_error;
+    let tell = |failure: &Failure| {
+        if !quiet {
+            complain(failure);
+        }
+    };
+    let mut session = match Session::new(args) {
+        Ok(session) => session,
+        Err(failure) => {
+            tell(&failure);
+            return failure.exit as u8;
+        }
+    };
+    let mut exit = 0;
+    for (index, url) in session.args.urls.clone().iter().enumerate() {
+        if let Err(failure) = session.fetch(index, url).await {
+            tell(&failure);
+            session.reporter.failed(url, &failure);
+            if exit == 0 {
+                exit = failure.exit as u8;
+            }
+        }
+    }
+    session.close().await;
+    exit
+}
+
+/// One command: what it was told, and the connections it has open.
+struct Session {
+    args: Args,
+    plan: Plan,
+    reporter: Reporter,
+    identities: Arc<Identities>,
+    present: Vec<Arc<ClientCredential>>,
+    dialer: Dialer,
+    open: HashMap<Origin, Connection>,
+}
+
+impl Session {
+    fn new(args: Args) -> Result<Self, Failure> {
+        let reporter = Reporter { json: args.json, verbose: args.verbose };
+        let plan = Plan::new(&args)?;
+        let points = args.code_points.code_points()?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let load = |args: &[IdentityArg]| {
+            args.iter().map(|arg| arg.load(&provider)).collect::<Result<Vec<_>, _>>()
+        };
+        let (credentials, certified_keys): (Vec<_>, Vec<_>) = load(&args.identity)?
+            .into_iter()
+            .map(|identity| (Arc::new(identity.credential), identity.certified_key))
+            .unzip();
+        let present: Vec<_> =
+            load(&args.present)?.into_iter().map(|one| Arc::new(one.credential)).collect();
+
+        let mut alpn = vec![b"http/1.1".to_vec()];
+        if !args.http1_1 {
+            alpn.insert(0, b"h2".to_vec());
+        }
+        let tls = Tls {
+            provider: Arc::clone(&provider),
+            trust: match &args.cacert {
+                _ if args.insecure => Trust::Anybody,
+                Some(path) => Trust::Roots(read_roots(path)?),
+                None => Trust::System,
+            },
+            alpn,
+            // With HTTP/2 the server asks when it needs to know, so the handshake shows nothing.
+            in_handshake: if args.http1_1 { certified_keys } else { Vec::new() },
+        };
+
+        let limit = match args.limit {
+            _ if args.no_auth => 0,
+            Some(limit) => limit,
+            None => u32::try_from(credentials.len()).unwrap_or(u32::MAX).max(1),
+        };
+        let origins = args.urls.iter().filter_map(|url| Target::parse(url).ok());
+        let origins = origins.map(|target| target.origin).collect();
+        let identities = Arc::new(Identities::new(origins, credentials, !present.is_empty()));
+        let auth = AuthConfig::builder(provider)
+            .resolver(Arc::<Identities>::clone(&identities))
+            .observer(Arc::new(reporter))
+            .limit(limit)
+            .code_points(points)
+            .build()
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+        let overrides =
+            Overrides { resolve: args.resolve.clone(), connect_to: args.connect_to.clone() };
+        let dialer = Dialer::new(tls, auth, overrides, points)?;
+        Ok(Self { args, plan, reporter, identities, present, dialer, open: HashMap::new() })
+    }
+
+    /// Fetches one URL, with `--max-time` and `--write-out` around it.
+    async fn fetch(&mut self, index: usize, url: &str) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let mut stats = Stats { url: url.to_owned(), ..Stats::default() };
+        let max_time = self.args.max_time;
+        let transfer = Box::pin(self.transfer(index, url, begin, &mut stats));
+        let done = match max_time {
+            None => transfer.await,
+            Some(limit) => tokio::time::timeout(limit, transfer).await.unwrap_or_else(|_| {
+                let message = format!("{url}: not done after {} seconds", limit.as_secs_f64());
+                Err(Failure::new(Exit::Timeout, message))
+            }),
+        };
+        stats.time_total = begin.elapsed();
+        if let Err(failure) = &done {
+            stats.exit_code = failure.exit as u8;
+            stats.error = failure.to_string();
+        }
+        if let Some(format) = &self.args.write_out {
+            let mut out = std::io::stdout().lock();
+            // Whoever closed standard output does not want to know any more.
+            let _ = out.write_all(stats.fill(format).as_bytes()).and_then(|()| out.flush());
+        }
+        done
+    }
+
+    async fn transfer(
+        &mut self,
+        index: usize,
+        url: &str,
+        begin: Instant,
+        stats: &mut Stats,
+    ) -> Result<(), Failure> {
+        let target = Target::parse(url)?;
+        let destination = Destination::of(&self.args, index, &target)?;
+        let response = self.ask(&target, stats).await?;
+        stats.time_starttransfer = begin.elapsed();
+        let status = response.status().as_u16();
+        stats.status = status;
+        stats.http_version = if response.version() == Version::HTTP_2 { "2" } else { "1.1" };
+        stats.num_headers = response.headers().len();
+        let content_type = response.headers().get(http::header::CONTENT_TYPE);
+        stats.content_type =
+            content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        self.reporter.response_head(&response);
+
+        let failed = self.args.fail && status >= 400;
+        match self.receive(&target, response, &destination, failed, stats).await {
+            Ok(()) if failed => Err(Failure::new(
+                Exit::HttpStatus,
+                format!("{url}: the server answered with status {status}"),
+            )),
+            Ok(()) => Ok(()),
+            Err(Cut::Failure(failure)) => Err(failure),
+            Err(Cut::Connection(error)) => Err(match self.open.get_mut(&target.origin) {
+                Some(connection) => {
+                    let failure = connection.explain(&error).await;
+                    self.close_if_over(&target.origin).await;
+                    failure
+                }
+                None => Failure::new(Exit::Receive, error),
+            }),
+        }
+    }
+
+    /// Sends the request and waits for the head of its response.
+    async fn ask(
+        &mut self,
+        target: &Target,
+        stats: &mut Stats,
+    ) -> Result<Response<Incoming>, Failure> {
+        loop {
+            let opened = self.ensure_open(&target.origin, stats).await?;
+            let Some(connection) = self.open.get_mut(&target.origin) else {
+                return Err(Failure::new(Exit::Connect, "the connection was closed at once"));
+            };
+            let request = self.plan.request(target, connection.is_h2())?;
+            stats.method = request.method().to_string();
+            stats.remote = Some(connection.facts.remote);
+            self.reporter.request(&request, connection.is_h2());
+            match connection.send(request).await {
+                Ok(response) => return Ok(response),
+                // An old connection may have been closed while it was idle; a new one may not.
+                Err(NotSent::Closed(_)) if !opened => self.close_one(&target.origin).await,
+                Err(NotSent::Closed(failure) | NotSent::Failed(failure)) => {
+                    self.close_if_over(&target.origin).await;
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// Sees to it that there is a connection to `origin`; whether it was opened just now.
+    async fn ensure_open(&mut self, origin: &Origin, stats: &mut Stats) -> Result<bool, Failure> {
+        self.close_if_over(origin).await;
+        if self.open.contains_key(origin) {
+            return Ok(false);
+        }
+        self.identities.connection_begins(origin);
+        let reporter = self.reporter;
+        let connection =
+            self.dialer.connect(origin, |facts| reporter.connected(origin, facts)).await?;
+        stats.num_connects += 1;
+        stats.time_connect = connection.facts.tcp_time;
+        stats.time_appconnect = connection.facts.tls_time;
+        let handle = connection.handle.clone();
+        self.open.insert(origin.clone(), connection);
+        for credential in &self.present {
+            let presented = handle.present(Arc::clone(credential));
+            let failed = |reason: String| {
+                Failure::new(Exit::LocalCertificate, format!("--present did not work: {reason}"))
+            };
+            match tokio::time::timeout(POOL_PATIENCE, presented).await {
+                Ok(presented) => presented.map_err(|error| failed(error.to_string()))?,
+                Err(_) => {
+                    let seconds = POOL_PATIENCE.as_secs();
+                    return Err(failed(format!(
+                        "for {seconds} seconds {origin} has left no challenge that it could answer"
+                    )));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in the body and puts everything where it belongs.
+    async fn receive(
+        &self,
+        target: &Target,
+        response: Response<Incoming>,
+        destination: &Destination,
+        failed: bool,
+        stats: &mut Stats,
+    ) -> Result<(), Cut> {
+        let head = (self.args.include || self.args.head) && !self.args.json;
+        let head = head.then(|| head_lines(&response).join("\r\n") + "\r\n\r\n");
+        let (parts, mut body) = response.into_parts();
+        // With --fail a page that says what went wrong is read, but shown to nobody.
+        let mut sink = if failed { None } else { Some(destination.open()?) };
+        if let (Some(sink), Some(head)) = (&mut sink, head) {
+            sink.write(head.as_bytes())?;
+        }
+        let mut kept = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(Cut::Connection)?.into_data() else {
+                continue;
+            };
+            stats.size_download += data.len() as u64;
+            if let Some(sink) = &mut sink {
+                sink.write(&data)?;
+            }
+            if self.args.json {
+                kept.extend_from_slice(&data);
+            }
+        }
+        self.reporter.response(&target.url, stats.status, &parts.headers, kept);
+        Ok(())
+    }
+
+    /// Closes the connection to `origin` if it carries no more requests.
+    async fn close_if_over(&mut self, origin: &Origin) {
+        if let Some(connection) = self.open.get_mut(origin)
+            && !connection.is_ready().await
+        {
+            self.close_one(origin).await;
+        }
+    }
+
+    async fn close_one(&mut self, origin: &Origin) {
+        if let Some(connection) = self.open.remove(origin) {
+            let ended = connection.close().await;
+            self.reporter.closed(origin, &ended);
+        }
+    }
+
+    async fn close(mut self) {
+        let origins: Vec<_> = self.open.keys().cloned().collect();
+        for origin in origins {
+            self.close_one(&origin).await;
+        }
+    }
+}
+
+/// Why a body ended too early.
+enum Cut {
+    Connection(hyper::Error),
+    Failure(Failure),
+}
+
+impl From<Failure> for Cut {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}

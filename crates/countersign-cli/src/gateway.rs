@@ -1,0 +1,60 @@
+//! `countersign gateway`: the reverse proxy, from its configuration file to a graceful end.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use countersign_gateway::{Config, Gateway};
+use tokio::signal;
+
+use crate::failure::{Exit, Failure};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration, in TOML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only check the configuration and the files that it names
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
+    let config = Config::load(&args.config).map_err(|error| failed(&error))?;
+    if args.check {
+        println!("{} is valid", args.config.display());
+        return Ok(());
+    }
+    // Before anybody can know that it runs, so that no signal finds it unprepared.
+    let stop = stop_signal().map_err(|error| failed(&error))?;
+    let gateway = Gateway::bind(config).await.map_err(|error| failed(&error))?;
+    let mut out = std::io::stdout();
+    // Whoever closed standard output does not want to know; the gateway runs all the same.
+    let _ = writeln!(out, "listening tcp={}", gateway.local_addr()).and_then(|()| out.flush());
+    gateway.run(stop).await;
+    Ok(())
+}
+
+/// Ends with the first SIGINT or SIGTERM from now on.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ends with Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
+}

@@ -1,0 +1,133 @@
+//! Limits, made short: what stalls is ended.
+
+use countersign_testkit::tls::{TlsOptions, test_pki};
+use countersign_testkit::within;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Limits that let nothing but `one` of them end a connection in the time of a test.
+fn limits(one: impl FnOnce(&mut Limits)) -> Limits {
+    let long = Duration::from_secs(300);
+    let mut limits = Limits {
+        connections: 100,
+        handshake: long,
+        headers: long,
+        idle: long,
+        closing: SHORT,
+        drain: long,
+    };
+    one(&mut limits);
+    limits
+}
+
+struct Running {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+    _files: tempfile::TempDir,
+}
+
+async fn start(limits: Limits) -> Running {
+    let files = tempfile::tempdir().unwrap();
+    for (name, content) in test_pki().files() {
+        let content = content.replace("127.0.0.1:8443", "127.0.0.1:0");
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
+    let config = Config::load(files.path().join("gateway.toml")).unwrap();
+    let gateway = Gateway::bind_with(config, limits).await.unwrap();
+    let address = gateway.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    tokio::spawn(gateway.run(async {
+        let _ = stopped.await;
+    }));
+    Running { address, _stop: stop, _files: files }
+}
+
+async fn connect(gateway: &Running, alpn: &str) -> TlsStream<TcpStream> {
+    let connector =
+        TlsConnector::from(Arc::new(TlsOptions::default().alpn([alpn]).client_config()));
+    let tcp = TcpStream::connect(gateway.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    within(connector.connect(name, tcp)).await.unwrap()
+}
+
+/// Reads until the gateway ends the connection.
+async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
+    within(async {
+        let mut some = [0; 4096];
+        while stream.read(&mut some).await.is_ok_and(|read| read > 0) {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_ended() {
+    let gateway = start(limits(|limits| limits.handshake = SHORT)).await;
+    ended(TcpStream::connect(gateway.address).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_header_section_that_does_not_come_is_ended() {
+    let gateway = start(limits(|limits| limits.headers = SHORT)).await;
+    let mut stream = connect(&gateway, "http/1.1").await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+    ended(stream).await;
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_ended() {
+    let gateway = start(limits(|limits| limits.idle = SHORT)).await;
+    ended(connect(&gateway, "http/1.1").await).await;
+    // Not even the preface.
+    ended(connect(&gateway, "h2").await).await;
+    // The preface and no request: the goodbye is not answered either.
+    let mut stream = connect(&gateway, "h2").await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    ended(stream).await;
+}
+
+#[tokio::test]
+async fn a_connection_with_requests_is_not_idle() {
+    let gateway = start(limits(|limits| limits.idle = Duration::from_secs(2))).await;
+    let mut stream = connect(&gateway, "http/1.1").await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut some = [0; 4096];
+        let read = within(stream.read(&mut some)).await.unwrap();
+        assert!(some[..read].starts_with(b"HTTP/1.1 404 "));
+        sleep_until(Instant::now() + SHORT).await;
+    }
+    ended(stream).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_their_turn() {
+    let gateway = start(limits(|limits| limits.connections = 1)).await;
+    let first = connect(&gateway, "h2").await;
+    let second = connect(&gateway, "h2");
+    let mut second = std::pin::pin!(second);
+    assert!(timeout(SHORT, second.as_mut()).await.is_err());
+    drop(first);
+    second.await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    for (name, content) in test_pki().files() {
+        let content = content.replace("127.0.0.1:8443", &address.to_string());
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
+    let config = Config::load(files.path().join("gateway.toml")).unwrap();
+    let error = Gateway::bind(config).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+}

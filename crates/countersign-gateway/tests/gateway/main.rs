@@ -1,0 +1,16 @@
+//! The gateway with real sockets on both of its sides.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
+
+mod decisions;
+mod hostile;
+mod http1;
+mod spoofing;
+mod streaming;
+mod support;
+mod upstreams;

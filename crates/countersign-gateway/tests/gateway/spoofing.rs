@@ -1,0 +1,135 @@
+//! What clients claim about themselves never reaches a backend.
+
+use bytes::Bytes;
+use countersign_testkit::tls::test_pki;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
+use crate::support::{Backend, Client, Http1, Running, Seen};
+
+/// Names that some backend takes for an identity field.
+const SPELLINGS: [&str; 14] = [
+    "client-cert",
+    "client_cert",
+    "client.cert",
+    "client-cert-chain",
+    "client_cert_chain",
+    "client-cert_chain",
+    "x-forwarded-client-cert",
+    "x_forwarded_client_cert",
+    "x-forwarded-client_cert",
+    "x.forwarded.client.cert",
+    "client-identities",
+    "client_identities",
+    "client~identities",
+    "forwarded",
+];
+
+fn spoofed() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in SPELLINGS {
+        for _ in 0..2 {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("EVIL"));
+        }
+    }
+    headers
+}
+
+fn body_with_trailers() -> crate::support::Body {
+    let mut trailers = spoofed();
+    trailers.insert("x-checksum", HeaderValue::from_static("1"));
+    let frames = [Ok(Frame::data(Bytes::from_static(b"data"))), Ok(Frame::trailers(trailers))];
+    StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+}
+
+fn clean(seen: &Seen) {
+    let all = seen.headers.iter().chain(seen.trailers.iter().flatten_maps());
+    for (name, value) in all {
+        assert_ne!(value, "EVIL", "{name}");
+    }
+}
+
+trait FlattenMaps<'a> {
+    fn flatten_maps(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>;
+}
+
+impl<'a, I: Iterator<Item = &'a HeaderMap>> FlattenMaps<'a> for I {
+    fn flatten_maps(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        self.flat_map(HeaderMap::iter)
+    }
+}
+
+#[tokio::test]
+async fn no_spelling_comes_through_on_any_route() {
+    let pki = test_pki();
+    for scheme in ["http", "h2c"] {
+        let backend = Backend::start().await;
+        let gateway = Running::standard(&format!("{scheme}://{}", backend.address)).await;
+        let client = Client::showing(&gateway, &[&pki.device, &pki.alice]).await;
+        for path in ["/public/", "/user/", "/admin/"] {
+            let mut request =
+                client.request(path).method("POST").body(body_with_trailers()).unwrap();
+            request.headers_mut().extend(spoofed());
+            request
+                .headers_mut()
+                .insert("trailer", HeaderValue::from_static("x-checksum, client-cert"));
+            assert_eq!(client.send(request).await.status, 200);
+        }
+        let seen = backend.seen();
+        assert_eq!(seen.len(), 3);
+        for one in &seen {
+            clean(one);
+            assert_eq!(one.body, "data");
+        }
+        assert_eq!(seen[0].header("client-identities"), None);
+        for (one, expected) in seen.iter().zip([0, 0, 1]) {
+            assert_eq!(one.headers.get_all("client-cert").iter().count(), expected);
+        }
+        // The harmless trailer shows that the others were looked at and not just lost.
+        let trailers = seen[0].trailers.as_ref().unwrap();
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-checksum"], "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn no_spelling_comes_through_over_http1() {
+    let backend = Backend::start().await;
+    let gateway = Running::standard(&format!("http://{}", backend.address)).await;
+    let mut client = Http1::connect(&gateway, Some(&test_pki().alice)).await;
+    for path in ["/public/", "/user/"] {
+        let mut request = http::Request::post(path)
+            .header("host", "localhost")
+            // Naming the gateway's own fields here must not remove them either.
+            .header("connection", "client-identities, x-forwarded-for")
+            .body(body_with_trailers())
+            .unwrap();
+        request.headers_mut().extend(spoofed());
+        assert_eq!(client.send(request).await.status, 200);
+    }
+    let seen = backend.seen();
+    seen.iter().for_each(clean);
+    assert_eq!(seen[1].header("x-forwarded-for"), Some("127.0.0.1"));
+    assert!(seen[1].header("client-identities").unwrap().starts_with("\"user\";"));
+}
+
+#[tokio::test]
+async fn the_address_is_the_connections_and_the_host_the_requests() {
+    let backend = Backend::start().await;
+    let gateway = Running::open(&format!("h2c://{}", backend.address)).await;
+    let client = Client::plain(&gateway, None).await;
+    let request = client
+        .request("/")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("x_forwarded_host", "evil.example")
+        .header("te", "trailers")
+        .body(crate::support::empty())
+        .unwrap();
+    assert_eq!(client.send(request).await.status, 200);
+    let seen = backend.only();
+    assert_eq!(seen.line, format!("GET http://{}/ HTTP/2.0", client.authority));
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen.header("x-forwarded-host"), Some(client.authority.as_str()));
+    assert_eq!(seen.header("te"), Some("trailers"));
+    assert!(!seen.headers.contains_key("x_forwarded_host"));
+}

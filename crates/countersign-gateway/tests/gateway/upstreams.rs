@@ -1,0 +1,182 @@
+//! Backends that are away, broken or slow.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use countersign_testkit::within;
+use http::Response;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::support::{Backend, Client, Running, full, nobody, serve, serve_on, serve_once_each};
+
+async fn status(upstream: String) -> (u16, String) {
+    let gateway = Running::open(&upstream).await;
+    let client = Client::plain(&gateway, None).await;
+    let answer = client.get("/").await;
+    let (kind, _) = answer.problem();
+    assert_eq!(kind, "about:blank");
+    let detail = answer.headers["proxy-status"].to_str().unwrap().to_owned();
+    let error = detail.split(';').nth(1).unwrap().to_owned();
+    let told = format!("{detail}{}", String::from_utf8_lossy(&answer.body));
+    assert!(!told.contains("127.0.0.1"), "the client is told no address: {told}");
+    (answer.status.as_u16(), error)
+}
+
+/// A backend that reads a little, answers these bytes and closes.
+async fn answering(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut some = [0; 1024];
+            let _ = stream.read(&mut some).await;
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address.to_string()
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_there_is_502() {
+    for scheme in ["http", "h2c"] {
+        let told = status(format!("{scheme}://{}", nobody().await)).await;
+        assert_eq!(told, (502, "error=connection_refused".to_owned()), "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_hangs_up_is_502() {
+    for scheme in ["http", "h2c"] {
+        let told = status(format!("{scheme}://{}", answering(b"").await)).await;
+        assert_eq!(told, (502, "error=connection_terminated".to_owned()), "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_speaks_something_else_is_502() {
+    let told = status(format!("http://{}", answering(b"SSH-2.0-x\r\n\r\n").await)).await;
+    assert_eq!(told, (502, "error=http_protocol_error".to_owned()));
+}
+
+#[tokio::test]
+async fn a_backend_that_switches_protocols_unasked_is_502() {
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    let gateway = Running::open(&format!("http://{}", answering(answer).await)).await;
+    let client = Client::plain(&gateway, None).await;
+    assert_eq!(client.get("/").await.status, 502);
+}
+
+#[tokio::test]
+async fn a_backend_that_comes_back_is_used_again() {
+    for scheme in ["http", "h2c"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let gateway = Running::open(&format!("{scheme}://{address}")).await;
+        let client = Client::plain(&gateway, None).await;
+        assert_eq!(client.get("/").await.status, 502);
+        let listener = TcpListener::bind(address).await.unwrap();
+        let serving = tokio::spawn(serve_on(listener, Arc::default(), |_| async {
+            Response::new(full("back"))
+        }));
+        assert_eq!(client.get("/").await.body, "back");
+        serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn connections_to_backends_are_kept() {
+    for scheme in ["http", "h2c"] {
+        let backend = Backend::start().await;
+        let gateway = Running::open(&format!("{scheme}://{}", backend.address)).await;
+        let client = Client::plain(&gateway, None).await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        assert_eq!(backend.connections(), 1, "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_ended_is_replaced_without_a_failed_request() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve_once_each(listener, Arc::clone(&served)));
+    let gateway = Running::open(&format!("h2c://{address}")).await;
+    let client = Client::plain(&gateway, None).await;
+    for _ in 0..5 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    assert_eq!(served.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
+async fn requests_in_flight_finish_when_the_gateway_ends() {
+    let go = Arc::new(tokio::sync::Notify::new());
+    let arrived = Arc::new(tokio::sync::Notify::new());
+    let (waiting, here) = (Arc::clone(&go), Arc::clone(&arrived));
+    let backend = serve(move |_| {
+        let (go, arrived) = (Arc::clone(&waiting), Arc::clone(&here));
+        async move {
+            arrived.notify_one();
+            go.notified().await;
+            Response::new(full("late"))
+        }
+    })
+    .await;
+    let mut gateway = Running::open(&format!("http://{backend}")).await;
+    let idle = Client::plain(&gateway, None).await;
+    let client = Client::plain(&gateway, None).await;
+    let getting = client.get("/");
+    let ending = async {
+        within(arrived.notified()).await;
+        gateway.end();
+        // An idle connection is closed, and no new one is taken.
+        idle.closed().await;
+        assert!(TcpStream::connect(gateway.address).await.is_err());
+        go.notify_one();
+    };
+    let (answer, ()) = within(async { tokio::join!(getting, ending) }).await;
+    assert_eq!(answer.body, "late");
+    drop((client, idle));
+    gateway.ended().await;
+}
+
+/// An address whose queue of connections is full: further ones get no answer at all.
+async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+    }
+    (address, waiting, listener)
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_accept_is_504() {
+    let (address, _waiting, _listener) = deaf().await;
+    let expected = (504, "error=connection_timeout".to_owned());
+    let (http1, http2) =
+        tokio::join!(status(format!("http://{address}")), status(format!("h2c://{address}")));
+    assert_eq!((http1, http2), (expected.clone(), expected));
+}
+
+#[tokio::test]
+async fn requests_for_a_deaf_backend_wait_together() {
+    let (address, _waiting, _listener) = deaf().await;
+    let gateway = Running::open(&format!("h2c://{address}")).await;
+    let client = Client::plain(&gateway, None).await;
+    let begun = Instant::now();
+    let answers = futures_util::future::join_all((0..4).map(|_| client.get("/"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 504));
+    assert!(begun.elapsed() < Duration::from_secs(9), "one after the other: {:?}", begun.elapsed());
+}

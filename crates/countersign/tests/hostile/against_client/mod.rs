@@ -1,0 +1,6 @@
+//! Hostile servers.
+
+mod floods;
+mod frames;
+mod requests;
+mod settings;

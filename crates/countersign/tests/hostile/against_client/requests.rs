@@ -1,0 +1,239 @@
+//! AUTHENTICATOR_REQUESTS whose contents are wrong, and some that only look so.
+
+use countersign::client::AuthConfigBuilder;
+use countersign::{AuthenticatorRequest, Violation};
+use countersign_proto::Role;
+use countersign_testkit::Frame;
+use exported_authenticator::{
+    Authenticator, ExporterValues, ExtendedMasterSecret, Validated, stateless,
+};
+
+use crate::client::{Impostor, alices_rules, silent_rules};
+use crate::forge::{any_ecdsa, filler, good_request, request, vector};
+use crate::people::{people, provider};
+use crate::wire::*;
+
+/// The client refuses each of these payloads, on a connection of its own.
+async fn refused(payloads: Vec<Vec<u8>>, violation: Violation) {
+    for payload in payloads {
+        let mut server = Impostor::opened(alices_rules(), 1).await;
+        server.wire.send(&Frame::control(REQUESTS, payload)).await;
+        server.refused(PROTOCOL_ERROR, violation).await;
+    }
+}
+
+/// The same for payloads of one request.
+async fn request_refused(wrong: Vec<Vec<u8>>, violation: Violation) {
+    let payloads = wrong.iter().map(|one| requests([&one[..]]).payload.to_vec()).collect();
+    refused(payloads, violation).await;
+}
+
+/// What the client answers to the request in `server`'s next frame is alice's proof.
+async fn answered_by_alice(server: &mut Impostor, bytes: &[u8]) {
+    let answer = server.wire.expect_kind(CERTIFICATE).await;
+    let request = AuthenticatorRequest::parse(bytes).unwrap();
+    let connection = server.wire.stream().get_ref().1;
+    let unknown = ExtendedMasterSecret::Unknown;
+    let values = ExporterValues::from_rustls(connection, &provider(), unknown).unwrap();
+    let validated = stateless::validate(
+        &values,
+        Role::Client,
+        &request,
+        &Authenticator::parse(&answer.payload).unwrap(),
+        &provider().signature_verification_algorithms,
+    )
+    .unwrap();
+    let Validated::Proven(proven) = validated else {
+        panic!("the client declined");
+    };
+    assert_eq!(proven.chain(), people().alice.chain);
+}
+
+#[tokio::test]
+async fn a_good_one_is_answered() {
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    let good = good_request(1);
+    server.wire.send(&requests([&good[..]])).await;
+    answered_by_alice(&mut server, &good).await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_longer_than_it_need_be() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A variable-length integer that is longer than it need be MUST be accepted.
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    for (number, width, mark) in [(1, 4, 0x80), (2, 8, 0xc0)] {
+        let good = good_request(number);
+        let mut payload = vector(width, &good);
+        payload[0] |= mark;
+        server.wire.send(&Frame::control(REQUESTS, payload)).await;
+        answered_by_alice(&mut server, &good).await;
+    }
+}
+
+#[tokio::test]
+async fn flags_that_have_no_meaning() {
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    let good = good_request(1);
+    server.wire.send(&Frame { flags: 0xff, ..requests([&good[..]]) }).await;
+    answered_by_alice(&mut server, &good).await;
+}
+
+#[tokio::test]
+async fn an_unknown_extension() {
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    let odd = request(&[1; 32], &[any_ecdsa(), filler(), (0x1234, vec![7; 40])]);
+    server.wire.send(&requests([&odd[..]])).await;
+    answered_by_alice(&mut server, &odd).await;
+}
+
+#[tokio::test]
+async fn an_empty_list() {
+    refused(vec![Vec::new()], Violation::EmptyRequests).await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_cut() {
+    //= specs/client-certs.md#section-4.1.1
+    //= type=test
+    //# In HTTP/2 a payload that does not decode, such as one with a cut length, MUST be treated as a connection error PROTOCOL_ERROR.
+    let good = requests([&good_request(1)[..]]).payload;
+    let behind_a_good_one = [&good[..], &[0x80, 0, 0]].concat();
+    refused(
+        vec![vec![0x40], vec![0x80, 0, 0], vec![0xc0; 7], behind_a_good_one],
+        Violation::RequestLength,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_length_beyond_the_frame() {
+    let good = requests([&good_request(1)[..]]).payload;
+    refused(
+        vec![
+            good[..good.len() - 1].to_vec(),
+            vec![0x01],
+            vec![0xff; 8],
+            [&[0xff; 8][..], &good].concat(),
+            [&good[..], &[0x3f, 0, 0]].concat(),
+        ],
+        Violation::RequestLength,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn without_signature_algorithms() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A request without signature_algorithms MUST be treated as malformed.
+    let list_is_empty = (any_ecdsa().0, vector(2, &[]));
+    request_refused(
+        vec![request(&[1; 32], &[filler()]), request(&[1; 32], &[filler(), list_is_empty])],
+        Violation::MalformedRequest,
+    )
+    .await;
+    // Without any extension at all, and without anything.
+    let bare = request(&[1; 32], &[]);
+    refused(vec![[&[bare.len() as u8][..], &bare].concat(), vec![0]], Violation::MalformedRequest)
+        .await;
+}
+
+#[tokio::test]
+async fn bytes_behind_the_request() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A request with bytes after its end MUST be treated as malformed.
+    let good = good_request(1);
+    request_refused(vec![[&good[..], &[0]].concat(), good.repeat(2)], Violation::MalformedRequest)
+        .await;
+}
+
+#[tokio::test]
+async fn an_extension_twice() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A request that has an extension twice MUST be treated as malformed.
+    request_refused(
+        vec![
+            request(&[1; 32], &[any_ecdsa(), filler(), any_ecdsa()]),
+            request(&[1; 32], &[filler(), any_ecdsa(), filler()]),
+        ],
+        Violation::MalformedRequest,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_request() {
+    //= specs/client-certs.md#section-4.1.1
+    //= type=test
+    //# In HTTP/2 an authenticator request that does not decode MUST be treated as a connection error PROTOCOL_ERROR.
+    let mut another_message = good_request(1);
+    another_message[0] = 11;
+    let mut too_long_inside = good_request(1);
+    too_long_inside[3] += 1;
+    let mut context_beyond_the_end = good_request(1);
+    context_beyond_the_end[4] = 0xff;
+    request_refused(
+        vec![another_message, too_long_inside, context_beyond_the_end, vec![0; 64]],
+        Violation::MalformedRequest,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_context_twice_in_a_frame() {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A request that repeats a context of its connection MUST be treated as malformed.
+    let good = good_request(1);
+    let payload = requests([&good[..], &good]).payload.to_vec();
+    refused(vec![payload], Violation::RepeatedContext).await;
+}
+
+#[tokio::test]
+async fn a_context_that_was_answered() {
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    let good = good_request(1);
+    server.wire.send(&requests([&good[..]])).await;
+    answered_by_alice(&mut server, &good).await;
+    // In another request, too: the context is what counts.
+    let mut context = [0xc0; 32];
+    context[..2].copy_from_slice(&1_u16.to_be_bytes());
+    let again = request(&context, &[any_ecdsa(), (0x1234, vec![0; 40])]);
+    server.wire.send(&requests([&again[..]])).await;
+    server.refused(PROTOCOL_ERROR, Violation::RepeatedContext).await;
+}
+
+async fn over_the_limit(rules: AuthConfigBuilder, frames: &[&[u16]]) {
+    let mut server = Impostor::opened(rules, 1).await;
+    for numbers in frames {
+        let list: Vec<_> = numbers.iter().map(|number| good_request(*number)).collect();
+        server.wire.send(&requests(list.iter().map(|one| &one[..]))).await;
+    }
+    server.refused(PROTOCOL_ERROR, Violation::TooManyRequests).await;
+}
+
+#[tokio::test]
+async fn more_than_the_client_allows() {
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# A client MUST end the connection with an error when the server goes over that limit.
+
+    //= specs/client-certs.md#section-4.1.4
+    //= type=test
+    //# In HTTP/2 this error MUST be PROTOCOL_ERROR.
+    over_the_limit(alices_rules().limit(2), &[&[1, 2, 3]]).await;
+    over_the_limit(silent_rules().limit(2), &[&[1, 2], &[3]]).await;
+    over_the_limit(silent_rules().limit(1), &[&[1], &[2]]).await;
+}
+
+#[tokio::test]
+async fn thousands_of_tiny_ones_at_once() {
+    // Each an empty request, which costs its sender one byte. They are counted before they are read.
+    let mut server = Impostor::opened(alices_rules(), 1).await;
+    server.wire.send(&Frame::control(REQUESTS, vec![0; MAX_FRAME_SIZE])).await;
+    server.refused(PROTOCOL_ERROR, Violation::TooManyRequests).await;
+}

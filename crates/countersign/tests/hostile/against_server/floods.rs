@@ -1,0 +1,158 @@
+//! Clients that send, or have sent to them, as much as they can.
+
+use countersign::server::Denied;
+use countersign::{Closed, Violation};
+use countersign_testkit::raw::{flag, kind};
+use countersign_testkit::{Frame, within};
+
+use crate::people::people;
+use crate::server::{Attacker, Server, rules};
+use crate::wire::*;
+
+#[tokio::test]
+async fn of_certificates() {
+    let mut server = Server::start().await;
+    let mut client = server.opened(4).await;
+    let flood = certificate(&[0; 1000]).encode().repeat(5000);
+    assert!(client.wire.try_send_bytes(&flood).await, "the connection was reset");
+    server.refuses(client, PROTOCOL_ERROR, Violation::Unsolicited).await;
+}
+
+#[tokio::test]
+async fn of_changes_to_the_limit() {
+    let mut server = Server::start().await;
+    let (mut client, challenge) = server.challenged().await;
+    let flood: Vec<u8> = (0..5000).flat_map(|turn| announce(1 + turn % 7).encode()).collect();
+    let in_one_frame: Vec<_> = (0..2700).map(|turn| (CLIENT_CERT_AUTH, 1 + turn)).collect();
+    client.wire.send(&Frame::settings(&in_one_frame)).await;
+    client.wire.send_bytes(&flood).await;
+    assert_eq!(client.wire.get(3, "/open").await, Some(200));
+    assert_eq!(client.handle.peer_limit(), Some(1 + 4999 % 7));
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send(&certificate(&answer)).await;
+    assert_eq!(client.wire.response(1).await, Some(200));
+    server.serves_others().await;
+}
+
+#[tokio::test]
+async fn of_requests_for_what_it_never_proves() {
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# An implementation SHOULD bound the memory that one connection can take.
+    let mut server = Server::start().await;
+    let (mut client, _) = server.challenged().await;
+    for stream in (3..200).step_by(2) {
+        client.wire.send(&Frame::get(stream, "localhost", "/user", &[])).await;
+    }
+    // They all share the one question.
+    client.wire.send(&Frame::get(201, "localhost", "/open", &[])).await;
+    let next = client
+        .wire
+        .next_matching(|frame| frame.kind == REQUESTS || frame.kind == kind::HEADERS)
+        .await
+        .unwrap();
+    assert_eq!((next.kind, next.stream, next.status()), (kind::HEADERS, 201, Some(200)));
+    server.serves_others().await;
+}
+
+#[tokio::test]
+async fn of_refusals_ends_the_supply_of_challenges() {
+    //= specs/client-certs.md#section-5.5
+    //= type=test
+    //# A server MAY leave used requests without replacement.
+    let mut server = Server::start_with(rules().generic_challenges(2)).await;
+    let mut client = server.opened(3).await;
+    let frame = client.wire.expect_kind(REQUESTS).await;
+    let challenges = read_requests(&frame.payload);
+    assert_eq!(challenges.len(), 2);
+    for challenge in &challenges {
+        let refusal = client.secrets().decline(challenge);
+        client.wire.send(&certificate(&refusal)).await;
+    }
+
+    client.wire.send(&Frame::get(1, "localhost", "/open", &[])).await;
+    let next = client
+        .wire
+        .next_matching(|frame| frame.kind == REQUESTS || frame.kind == kind::HEADERS)
+        .await
+        .unwrap();
+    assert_eq!((next.kind, next.status()), (kind::HEADERS, Some(200)));
+    client.wire.send(&certificate(b"whatever")).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::Unsolicited).await;
+}
+
+#[tokio::test]
+async fn of_refusals_ends_the_questions() {
+    // As many as the contexts that are kept track of. Then it is like a client that cannot be asked.
+    let mut server = Server::start().await;
+    let mut client = server.opened(4).await;
+    client.wire.send(&widest_window(0)).await;
+    for turn in 0..4096 {
+        let challenge = client.get_and_be_asked(1 + 2 * turn, "/user").await;
+        let refusal = client.secrets().decline(&challenge);
+        client.wire.send(&certificate(&refusal)).await;
+    }
+    let stream = 1 + 2 * 4096;
+    client.wire.send(&Frame::get(stream, "localhost", "/user", &[])).await;
+    let (status, problem) = client.wire.whole_response(stream).await.unwrap();
+    assert_eq!(status, 403);
+    assert!(String::from_utf8_lossy(&problem).contains("urn:countersign:credential-missing"));
+    assert_eq!(client.wire.get(stream + 2, "/open").await, Some(200));
+    server.serves_others().await;
+}
+
+/// A client with the widest window that never reads, and a server that is stuck in writing to it.
+async fn stuck(server: &mut Server) -> Attacker {
+    let (mut client, _) = server.challenged().await;
+    client.wire.send(&widest_window(0)).await;
+    client.wire.send(&Frame::get(3, "localhost", "/endless", &[])).await;
+    client.wire.send(&widest_window(3)).await;
+    // Once this much is under way, the rest of what fits into the buffers between us follows.
+    let mut received = 0;
+    while received < 1 << 20 {
+        received += client.wire.expect_kind(kind::DATA).await.payload.len();
+    }
+    client
+}
+
+#[tokio::test]
+async fn of_responses_that_it_never_reads() {
+    let mut server = Server::start().await;
+    let mut client = stuck(&mut server).await;
+    server.serves_others().await;
+
+    // It breaks a rule and reads nothing: there is no GOAWAY to be had, but an end within seconds.
+    client.wire.send(&on_stream(5, certificate(b"whatever"))).await;
+    let Attacker { wire, handle, served, waiting } = client;
+    assert_eq!(within(waiting.unwrap()).await.unwrap(), Err(Denied::Closed));
+    assert_eq!(handle.closed_reason(), Some(Closed::Violation(Violation::WrongStream)));
+    within(served).await.unwrap();
+    drop(wire);
+    server.serves_others().await;
+}
+
+#[tokio::test]
+async fn of_responses_that_it_reads_late() {
+    // The GOAWAY stands behind everything that was under way, and is whole.
+    let mut server = Server::start().await;
+    let mut client = stuck(&mut server).await;
+    client.wire.send(&on_stream(5, certificate(b"whatever"))).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::WrongStream).await;
+}
+
+#[tokio::test]
+async fn of_streams_that_it_resets_at_once() {
+    // Each asks for a user, and goes before it is told; the question stays the same one.
+    let mut server = Server::start().await;
+    let (mut client, challenge) = server.challenged().await;
+    for stream in (3..43).step_by(2) {
+        client.wire.send(&Frame::get(stream, "localhost", "/user", &[])).await;
+        client.wire.send_frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await;
+    }
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send(&certificate(&answer)).await;
+    let response = client.wire.next_matching(|frame| frame.kind == kind::HEADERS).await.unwrap();
+    assert_eq!((response.stream, response.status()), (1, Some(200)));
+    assert_eq!(response.flags & flag::END_HEADERS, flag::END_HEADERS);
+    server.serves_others().await;
+}

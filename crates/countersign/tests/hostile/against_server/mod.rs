@@ -1,0 +1,9 @@
+//! Hostile clients.
+
+mod authenticators;
+mod bindings;
+mod certificates;
+mod floods;
+mod frames;
+mod pace;
+mod settings;

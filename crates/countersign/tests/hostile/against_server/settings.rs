@@ -1,0 +1,51 @@
+//! The setting, changed in ways that it may and may not be.
+
+use countersign::Violation;
+use countersign_testkit::Frame;
+
+use crate::people::people;
+use crate::server::Server;
+use crate::wire::*;
+
+#[tokio::test]
+async fn taken_back() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A setting that goes back to 0 in HTTP/2 MUST be a connection error PROTOCOL_ERROR.
+    let mut server = Server::start().await;
+    let mut client = server.opened(4).await;
+    client.wire.send(&announce(0)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::SettingTakenBack).await;
+
+    let (mut client, _) = server.challenged().await;
+    client.wire.send(&announce(2)).await;
+    client.wire.send(&announce(0)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::SettingTakenBack).await;
+}
+
+#[tokio::test]
+async fn taken_back_in_one_breath() {
+    let mut server = Server::start().await;
+    let mut client = server.opened(4).await;
+    let both = [(CLIENT_CERT_AUTH, 9), (CLIENT_CERT_AUTH, 0)];
+    client.wire.send(&Frame::settings(&both)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::SettingTakenBack).await;
+}
+
+#[tokio::test]
+async fn announced_late_and_changed_at_will() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A client MAY raise or lower a positive limit with a later SETTINGS frame of HTTP/2.
+    let mut server = Server::start().await;
+    let mut client = server.opened(0).await;
+    assert_eq!(client.wire.get(1, "/user").await, Some(403));
+    for limit in [0, 7, u32::MAX, 1] {
+        client.wire.send(&announce(limit)).await;
+    }
+    let challenge = client.get_and_be_asked(3, "/user").await;
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send(&certificate(&answer)).await;
+    assert_eq!(client.wire.response(3).await, Some(200));
+    assert_eq!(client.handle.peer_limit(), Some(1));
+}

@@ -1,0 +1,23 @@
+//! What a hostile peer gets: its own connection closed with the right error, and nothing else.
+//!
+//! One end is always the real thing, a server or client of this crate with unmodified hyper and axum
+//! above it. The other is a raw HTTP/2 peer that sends what it is told to, over TLS 1.3 on loopback.
+//! Whatever it does, the tests look at the same: the error code and the text of GOAWAY, which must be
+//! readable behind a megabyte that was sent for nothing; what the handle says; that whoever waits hears
+//! of it; and that the next peer, a polite one, is served.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
+#![expect(clippy::large_futures, reason = "each is one test's, and on its stack only once")]
+
+mod against_client;
+mod against_server;
+mod client;
+mod forge;
+mod people;
+mod server;
+mod wire;
