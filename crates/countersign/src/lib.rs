@@ -19,6 +19,8 @@ mod stream;
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "h3")]
+pub mod h3;
 
 pub use countersign_proto::link::Closed;
 pub use countersign_proto::{

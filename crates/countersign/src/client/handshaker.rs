@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use countersign_proto::client::ClientMachine;
-use exported_authenticator::{Connection, ExporterValues, ExtendedMasterSecret, Role};
+use exported_authenticator::{ExporterValues, ExtendedMasterSecret};
 use rustls::ClientConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -46,9 +45,9 @@ impl Handshaker {
         let stream = self.tls.connect(name, io).await?;
         let (_, connection) = stream.get_ref();
         let h2 = connection.alpn_protocol() == Some(ALPN_H2);
-        let machine = if h2 { self.machine(connection) } else { None };
-        let tapped = machine.is_some();
-        let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, machine));
+        let values = if h2 { self.exporter_values(connection) } else { None };
+        let tapped = values.is_some();
+        let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, values));
         let handle = ClientHandle::new(Arc::clone(&session));
         let link = Arc::new(ClientLink(session));
         let inner = if tapped {
@@ -59,27 +58,16 @@ impl Handshaker {
         Ok((ClientStream { inner, handle: handle.clone() }, handle))
     }
 
-    /// The machine, or `None` where the connection cannot carry authenticators.
-    fn machine(
-        &self,
-        connection: &ClientConnection,
-    ) -> Option<(ClientMachine, Arc<ExporterValues>)> {
+    /// What authenticators are bound to, or `None` where the connection cannot carry them.
+    fn exporter_values(&self, connection: &ClientConnection) -> Option<ExporterValues> {
         let ems = if self.require_ems {
             ExtendedMasterSecret::Required
         } else {
             ExtendedMasterSecret::Unknown
         };
-        let provider = &self.auth.provider;
-        let values = ExporterValues::from_rustls(connection, provider, ems)
+        ExporterValues::from_rustls(connection, &self.auth.provider, ems)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
-            .ok()?;
-        let values = Arc::new(values);
-        let connection = Connection::new(
-            Arc::clone(&values),
-            Role::Client,
-            provider.signature_verification_algorithms,
-        );
-        Some((ClientMachine::new(connection, self.auth.points, self.auth.limit), values))
+            .ok()
     }
 }
 

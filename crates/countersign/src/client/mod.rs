@@ -19,3 +19,6 @@ pub use origin::{Origin, OriginError};
 pub use pool::{CredentialSet, PooledClient};
 pub use resolver::{CredentialResolver, NoCredentials, Resolution, StaticCredentials};
 pub use session::{Event, Observer};
+
+#[cfg(feature = "h3")]
+pub(crate) use session::{ClientLink, ClientSession};

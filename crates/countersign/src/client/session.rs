@@ -11,7 +11,7 @@ use countersign_proto::link::{Closed, Link, Place, Transmit};
 use countersign_proto::{
     ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Role, Setting, Violation,
 };
-use exported_authenticator::{AuthenticatorRequest, ExporterValues};
+use exported_authenticator::{AuthenticatorRequest, Connection, ExporterValues};
 use tokio::sync::Notify;
 
 use super::{AuthConfig, ClientCredential, Origin, Resolution};
@@ -60,12 +60,18 @@ struct State {
 }
 
 impl ClientSession {
+    /// Without exported values the connection cannot carry the extension.
     pub(crate) fn new(
         config: Arc<AuthConfig>,
         origin: Origin,
-        machine: Option<(ClientMachine, Arc<ExporterValues>)>,
+        values: Option<ExporterValues>,
     ) -> Self {
-        let (machine, values) = machine.unzip();
+        let values = values.map(Arc::new);
+        let machine = values.clone().map(|values| {
+            let algorithms = config.provider.signature_verification_algorithms;
+            let connection = Connection::new(values, Role::Client, algorithms);
+            ClientMachine::new(connection, config.points, config.limit)
+        });
         Self {
             config,
             origin,

@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use countersign_proto::server::ServerMachine;
-use exported_authenticator::{Connection, ExporterValues, ExtendedMasterSecret, Role};
+use exported_authenticator::{ExporterValues, ExtendedMasterSecret};
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -38,9 +37,9 @@ impl Acceptor {
         let stream = self.tls.accept(io).await?;
         let (_, connection) = stream.get_ref();
         let h2 = connection.alpn_protocol() == Some(ALPN_H2);
-        let machine = if h2 { self.machine(connection) } else { None };
-        let tapped = machine.is_some();
-        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), machine));
+        let values = if h2 { self.exporter_values(connection) } else { None };
+        let tapped = values.is_some();
+        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), values));
         if let Some(chain) = connection.peer_certificates() {
             let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
             session.grant_handshake(&chain);
@@ -65,24 +64,16 @@ impl Acceptor {
         Ok((ServerStream { inner, handle: handle.clone() }, handle))
     }
 
-    /// The machine, or `None` where the connection cannot carry authenticators.
-    fn machine(&self, connection: &ServerConnection) -> Option<ServerMachine> {
+    /// What authenticators are bound to, or `None` where the connection cannot carry them.
+    fn exporter_values(&self, connection: &ServerConnection) -> Option<ExporterValues> {
         let ems = if self.require_ems {
             ExtendedMasterSecret::Required
         } else {
             ExtendedMasterSecret::Unknown
         };
-        let provider = &self.auth.provider;
-        let values = ExporterValues::from_rustls(connection, provider, ems)
+        ExporterValues::from_rustls(connection, &self.auth.provider, ems)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
-            .ok()?;
-        let algorithms = provider.signature_verification_algorithms;
-        Some(ServerMachine::new(
-            Connection::new(Arc::new(values), Role::Server, algorithms),
-            self.auth.points,
-            self.auth.policy.clone(),
-            provider.secure_random,
-        ))
+            .ok()
     }
 }
 

@@ -12,3 +12,6 @@ pub use config::{AuthConfig, AuthConfigBuilder, ConfigError, CredentialKind};
 pub use handle::{AuthHandle, Denied};
 pub use identity::{Identity, Source};
 pub use layer::{RequireCredential, RequireCredentialLayer, WithAuthHandle};
+
+#[cfg(feature = "h3")]
+pub(crate) use session::{ServerLink, ServerSession};

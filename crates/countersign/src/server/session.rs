@@ -15,7 +15,7 @@ use countersign_proto::server::{Answer, ServerEvent, ServerMachine};
 use countersign_proto::{
     ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Rejection, Role, Setting, Violation,
 };
-use exported_authenticator::{Proven, Validated};
+use exported_authenticator::{Connection, ExporterValues, Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
 
@@ -74,7 +74,19 @@ pub(super) enum Step {
 }
 
 impl ServerSession {
-    pub(crate) fn new(config: Arc<AuthConfig>, machine: Option<ServerMachine>) -> Self {
+    /// Without exported values the connection cannot carry the extension.
+    pub(crate) fn new(config: Arc<AuthConfig>, values: Option<ExporterValues>) -> Self {
+        let provider = &config.provider;
+        let machine = values.map(|values| {
+            let algorithms = provider.signature_verification_algorithms;
+            let connection = Connection::new(Arc::new(values), Role::Server, algorithms);
+            ServerMachine::new(
+                connection,
+                config.points,
+                config.policy.clone(),
+                provider.secure_random,
+            )
+        });
         let state = State {
             machine,
             asks: HashMap::new(),

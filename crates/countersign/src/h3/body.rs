@@ -1,0 +1,158 @@
+//! Bodies that h3 receives, as `http_body` has them.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h3::error::StreamError;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::client::ClientLink;
+use crate::server::ServerLink;
+
+/// The receiving half of an h3 stream, of a server or of a client.
+trait Receive: Send {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>>;
+    fn poll_trailers(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, StreamError>>;
+}
+
+type ServerReceive = h3::server::RequestStream<countersign_h3::RecvStream<ServerLink>, Bytes>;
+type ClientReceive = h3::client::RequestStream<countersign_h3::RecvStream<ClientLink>, Bytes>;
+
+macro_rules! receive {
+    ($stream:ty) => {
+        impl Receive for $stream {
+            fn poll_data(
+                &mut self,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<Option<Bytes>, StreamError>> {
+                let data = ready!(self.poll_recv_data(cx))?;
+                Poll::Ready(Ok(data.map(|mut data| data.copy_to_bytes(data.remaining()))))
+            }
+
+            fn poll_trailers(
+                &mut self,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<Option<HeaderMap>, StreamError>> {
+                self.poll_recv_trailers(cx)
+            }
+        }
+    };
+}
+receive!(ServerReceive);
+receive!(ClientReceive);
+
+/// Where a body stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Data,
+    Trailers,
+    End,
+}
+
+struct Received<S> {
+    stream: S,
+    at: At,
+    /// What content-length still promises.
+    left: Option<u64>,
+}
+
+impl<S: Receive> Received<S> {
+    fn new(stream: S, headers: &HeaderMap) -> Self {
+        let length = headers.get(http::header::CONTENT_LENGTH);
+        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { stream, at: At::Data, left }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if self.at == At::Data {
+            match ready!(self.stream.poll_data(cx)) {
+                Ok(Some(data)) => {
+                    let len = data.len() as u64;
+                    self.left = self.left.map(|left| left.saturating_sub(len));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(None) => self.at = At::Trailers,
+                Err(error) => return self.fail(error),
+            }
+        }
+        if self.at == At::Trailers {
+            match ready!(self.stream.poll_trailers(cx)) {
+                Ok(trailers) => {
+                    self.at = At::End;
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                Err(error) => return self.fail(error),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn fail(&mut self, error: StreamError) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.at = At::End;
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.at, self.left) {
+            (At::End, _) => SizeHint::with_exact(0),
+            (At::Data | At::Trailers, Some(left)) => SizeHint::with_exact(left),
+            (At::Data | At::Trailers, None) => SizeHint::default(),
+        }
+    }
+}
+
+macro_rules! body {
+    ($(#[$doc:meta])* $name:ident, $stream:ty) => {
+        $(#[$doc])*
+        pub struct $name(Received<$stream>);
+
+        impl $name {
+            pub(super) fn new(stream: $stream, headers: &HeaderMap) -> Self {
+                Self(Received::new(stream, headers))
+            }
+        }
+
+        impl Body for $name {
+            type Data = Bytes;
+            type Error = StreamError;
+
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+                self.0.poll(cx)
+            }
+
+            fn is_end_stream(&self) -> bool {
+                self.0.at == At::End
+            }
+
+            fn size_hint(&self) -> SizeHint {
+                self.0.size_hint()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("at", &self.0.at).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+body!(
+    /// The body of a request that a server received.
+    RequestBody,
+    ServerReceive
+);
+body!(
+    /// The body of a response that a client received.
+    ResponseBody,
+    ClientReceive
+);

@@ -1,0 +1,237 @@
+//! Serving HTTP/3: the QUIC handshake, then requests to any tower service.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h3::error::{Code, ConnectionError, StreamError};
+use http::{HeaderMap, Method, Request, Response, Version, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use rustls::pki_types::CertificateDer;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use super::{BoxError, RequestBody};
+use crate::server::{AuthConfig, AuthHandle, ServerLink, ServerSession};
+
+/// Turns QUIC connections into [`Connection`]s. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    auth: Arc<AuthConfig>,
+    max_field_section_size: u64,
+}
+
+/// A QUIC connection that cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The QUIC handshake failed.
+    #[error("the QUIC handshake failed: {0}")]
+    Quic(#[from] quinn::ConnectionError),
+    /// The client ended the connection before HTTP/3 had begun.
+    #[error("HTTP/3 could not be set up: {0}")]
+    Http(#[from] ConnectionError),
+}
+
+impl Acceptor {
+    /// Asks by the rules of `auth`. The QUIC endpoint's TLS configuration has ALPN
+    /// [`super::ALPN_H3`] and the same cryptographic provider.
+    pub fn new(auth: Arc<AuthConfig>) -> Self {
+        Self { auth, max_field_section_size: 64 * 1024 }
+    }
+
+    /// The largest header section to accept, in bytes. Default 65,536.
+    pub fn max_field_section_size(mut self, bytes: u64) -> Self {
+        self.max_field_section_size = bytes;
+        self
+    }
+
+    /// Waits for the end of the handshake. Put a deadline around it; there is none inside.
+    pub async fn accept(
+        &self,
+        incoming: quinn::Incoming,
+    ) -> Result<(Connection, AuthHandle), AcceptError> {
+        // Awaiting the connection, not its 0-RTT form, is what keeps early data out.
+        let quic = incoming.await?;
+        let values = countersign_h3::exporter_values(&quic, &self.auth.provider)
+            .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
+            .ok();
+        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), values));
+        let chain = quic.peer_identity().and_then(|chain| chain.downcast().ok());
+        if let Some::<Box<Vec<CertificateDer<'static>>>>(chain) = chain {
+            session.grant_handshake(&chain);
+        }
+        let name = quic
+            .handshake_data()
+            .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
+            .and_then(|data| data.server_name);
+        let handle = AuthHandle::new(Arc::clone(&session), name.as_deref());
+        let link = Arc::new(ServerLink(session));
+        let below =
+            countersign_h3::Connection::with_max_frame_len(quic, link, self.max_field_section_size);
+        let inner = h3::server::builder()
+            .max_field_section_size(self.max_field_section_size)
+            .build(below)
+            .await?;
+        Ok((Connection { inner, handle: handle.clone() }, handle))
+    }
+}
+
+/// An accepted connection.
+pub struct Connection {
+    inner: h3::server::Connection<countersign_h3::Connection<ServerLink>, Bytes>,
+    handle: AuthHandle,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// The connection's handle.
+    pub fn auth_handle(&self) -> &AuthHandle {
+        &self.handle
+    }
+
+    /// Serves every request with a clone of `service`, until the client closes the connection. The
+    /// connection's [`AuthHandle`] is in the extensions of every request.
+    ///
+    /// When `shutdown` is ready, GOAWAY is sent, requests that have begun are finished, and then the
+    /// connection is closed. How many requests run at a time is the QUIC endpoint's limit on streams.
+    pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Self { mut inner, handle } = self;
+        let mut exchanges = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        let mut ending = false;
+        loop {
+            let resolver = tokio::select! {
+                accepted = inner.accept() => match accepted {
+                    Ok(Some(resolver)) => resolver,
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "an HTTP/3 connection ended");
+                        break;
+                    }
+                },
+                Some(_) = exchanges.join_next() => {
+                    if ending && exchanges.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+                () = shutdown.as_mut(), if !ending => {
+                    ending = true;
+                    if inner.shutdown(0).await.is_err() || exchanges.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let (service, handle) = (service.clone(), handle.clone());
+            exchanges.spawn(async move {
+                let answered = async {
+                    let (request, stream) = resolver.resolve_request().await?;
+                    answer(request, stream, service, handle).await
+                };
+                if let Err(error) = answered.await {
+                    tracing::debug!(%error, "an HTTP/3 exchange failed");
+                }
+            });
+        }
+        // The connection is over for the client; what still runs has nobody to answer.
+        exchanges.abort_all();
+    }
+}
+
+type ServerStream = h3::server::RequestStream<countersign_h3::BidiStream<ServerLink, Bytes>, Bytes>;
+type ServerSend = h3::server::RequestStream<countersign_h3::SendStream<ServerLink, Bytes>, Bytes>;
+
+async fn answer<S, B>(
+    request: Request<()>,
+    stream: ServerStream,
+    mut service: S,
+    handle: AuthHandle,
+) -> Result<(), StreamError>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (mut send, receive) = stream.split();
+    let head = request.method() == Method::HEAD;
+    let (mut parts, ()) = request.into_parts();
+    parts.version = Version::HTTP_3;
+    parts.extensions.insert(handle);
+    let body = RequestBody::new(receive, &parts.headers);
+    let request = Request::from_parts(parts, body);
+    let response = async {
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+        service.call(request).await.map_err(Into::<BoxError>::into)
+    };
+    match response.await {
+        Ok(response) => send_response(&mut send, response, head).await,
+        Err(error) => {
+            tracing::warn!(%error, "a service failed");
+            send.stop_stream(Code::H3_INTERNAL_ERROR);
+            Ok(())
+        }
+    }
+}
+
+async fn send_response<B>(
+    send: &mut ServerSend,
+    response: Response<B>,
+    head: bool,
+) -> Result<(), StreamError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, body) = response.into_parts();
+    remove_connection_fields(&mut parts.headers);
+    send.send_response(Response::from_parts(parts, ())).await?;
+    if !head {
+        let mut body = pin!(body.map_err(Into::<BoxError>::into));
+        while let Some(frame) = body.frame().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::debug!(%error, "a response's body failed");
+                    send.stop_stream(Code::H3_INTERNAL_ERROR);
+                    return Ok(());
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => send.send_data(data).await?,
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        send.send_trailers(trailers).await?;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    send.finish().await
+}
+
+/// Fields that have no meaning in HTTP/3 and make a message malformed (RFC 9114, section 4.2).
+pub(super) fn remove_connection_fields(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+}
