@@ -114,6 +114,10 @@ impl<L: Link + ?Sized> Shared<L> {
     /// Before the handshake is confirmed, the peer may be unable to read 1-RTT packets, and in the
     /// others an error of the application must not be named (RFC 9000, section 10.2.3).
     fn close_when_confirmed(&self, code: ErrorCode, reason: Vec<u8>) {
+        if self.quic.close_reason().is_some() {
+            // quinn would forget the peer's reason.
+            return;
+        }
         let code = VarInt::from_u64(code.0).unwrap_or(VarInt::MAX);
         let quic = self.quic.clone();
         match tokio::runtime::Handle::try_current() {
