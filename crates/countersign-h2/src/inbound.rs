@@ -95,26 +95,39 @@ impl Inbound {
         std::mem::take(&mut self.told)
     }
 
-    /// Whether all of `region` is payload for the stack, so that there is nothing to filter.
+    /// Goes through `region`, which begins with the bytes of [`Inbound::held`], as far as everything
+    /// is the stack's alone, and says how far that is.
     #[inline]
-    pub(crate) fn passes(&mut self, region: &[u8]) -> bool {
-        let passes = self.payload == Payload::Stack && region.len() <= self.left as usize;
-        if passes {
-            self.left -= u32::try_from(region.len()).unwrap_or(self.left);
+    pub(crate) fn skim(&mut self, region: &[u8]) -> usize {
+        self.held_len = 0;
+        let mut rest = region;
+        while self.payload == Payload::Stack {
+            let left = self.left as usize;
+            if rest.len() <= left {
+                self.left -= rest.len() as u32;
+                return region.len();
+            }
+            self.left = 0;
+            rest = rest.get(left..).unwrap_or_default();
+            let Some((head, payload)) = rest.split_first_chunk::<HEADER_LEN>() else { break };
+            if !self.begin_for_stack(Header::parse(head)) {
+                break;
+            }
+            rest = payload;
         }
-        passes
+        region.len() - rest.len()
     }
 
-    /// Filters `region`, which begins with the bytes of [`Inbound::held`]. Says how many bytes at its
-    /// beginning are now the stack's; on a violation those that came before it.
+    /// Filters `region` from where [`Inbound::skim`] has stopped. Says how many bytes at its beginning
+    /// are now the stack's; on a violation those that came before it.
     pub(crate) fn filter<L: Link + ?Sized>(
         &mut self,
         region: &mut [u8],
+        skimmed: usize,
         link: &L,
         outbound: &mut Outbound,
     ) -> (usize, Result<(), Violation>) {
-        let mut kept = Kept { region, read: 0, write: 0 };
-        self.held_len = 0;
+        let mut kept = Kept { region, read: skimmed, write: skimmed };
         let result = self.walk(&mut kept, link, outbound);
         (kept.write, result)
     }
@@ -143,7 +156,7 @@ impl Inbound {
                 }
             } else if let Some(head) = rest.first_chunk::<HEADER_LEN>() {
                 let header = Header::parse(head);
-                if self.begin(header, link, outbound)? {
+                if self.begin_for_stack(header) || self.begin(header, link, outbound)? {
                     kept.keep(HEADER_LEN);
                 } else {
                     kept.remove(HEADER_LEN);
@@ -162,8 +175,29 @@ impl Inbound {
         Ok(())
     }
 
-    /// A header is complete. Whether the stack gets it.
+    /// A header is complete. Takes it if it and its payload are the stack's alone.
     #[inline]
+    fn begin_for_stack(&mut self, header: Header) -> bool {
+        match header.frame_type {
+            frame_type::DATA => {}
+            frame_type::HEADERS | frame_type::PUSH_PROMISE | frame_type::CONTINUATION => {
+                self.in_block = header.leaves_block_open(self.in_block);
+                if self.role == Role::Server && header.frame_type == frame_type::HEADERS {
+                    self.last_stream = self.last_stream.max(header.stream);
+                }
+            }
+            frame_type::SETTINGS => return false,
+            other => {
+                if self.points.classify(other.into(), self.role).is_some() {
+                    return false;
+                }
+            }
+        }
+        self.left = header.len;
+        true
+    }
+
+    /// A header is complete that [`Inbound::begin_for_stack`] did not take. Whether the stack gets it.
     fn begin<L: Link + ?Sized>(
         &mut self,
         header: Header,
@@ -171,23 +205,12 @@ impl Inbound {
         outbound: &mut Outbound,
     ) -> Result<bool, Violation> {
         self.left = header.len;
-        match header.frame_type {
-            frame_type::DATA => Ok(true),
-            frame_type::HEADERS | frame_type::PUSH_PROMISE | frame_type::CONTINUATION => {
-                self.in_block = header.leaves_block_open(self.in_block);
-                if self.role == Role::Server && header.frame_type == frame_type::HEADERS {
-                    self.last_stream = self.last_stream.max(header.stream);
-                }
-                Ok(true)
+        match self.points.classify(header.frame_type.into(), self.role) {
+            Some(kind) if header.frame_type != frame_type::SETTINGS => {
+                self.begin_extension(kind, header, link, outbound.max_frame_size())?;
+                Ok(false)
             }
-            frame_type::SETTINGS => Ok(self.begin_settings(header, link, outbound)),
-            other => match self.points.classify(other.into(), self.role) {
-                None => Ok(true),
-                Some(kind) => {
-                    self.begin_extension(kind, header, link, outbound.max_frame_size())?;
-                    Ok(false)
-                }
-            },
+            _ => Ok(self.begin_settings(header, link, outbound)),
         }
     }
 
@@ -216,7 +239,6 @@ impl Inbound {
         true
     }
 
-    #[cold]
     fn begin_extension<L: Link + ?Sized>(
         &mut self,
         kind: FrameKind,
@@ -247,7 +269,6 @@ impl Inbound {
     }
 
     /// A collected payload is whole.
-    #[cold]
     fn finish<L: Link + ?Sized>(&mut self, link: &L) -> Result<(), Violation> {
         self.told = true;
         let payload: Bytes = std::mem::take(&mut self.collected).freeze();

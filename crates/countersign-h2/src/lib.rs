@@ -30,8 +30,11 @@ mod bell;
 mod closing;
 mod inbound;
 mod outbound;
+mod reading;
+mod state;
 mod tap;
 mod walk;
+mod writing;
 
 pub use tap::Tap;
 

@@ -1,120 +1,37 @@
-//! [`Tap`]: the I/O around the state machines of the other modules.
+//! [`Tap`] itself; its two halves are in `reading` and `writing`.
 
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use countersign_proto::link::{Closed, Link, Transmit};
-use countersign_proto::{CodePoints, Violation};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use countersign_proto::link::Link;
 
-use crate::bell::Bell;
-use crate::closing::Closing;
-use crate::inbound::Inbound;
-use crate::outbound::Outbound;
-use crate::walk::HEADER_LEN;
-
-/// How many reads that bring the stack nothing are made before other tasks get their turn.
-const READS_PER_POLL: usize = 16;
-/// How many frames are sent before other tasks get their turn.
-const FRAMES_PER_POLL: usize = 64;
-/// How many bytes of frames are gathered before they are written.
-const BATCH: usize = 16 << 10;
+use crate::state::State;
 
 /// A connection with the extension's frames spliced in on the way out and taken out on the way in.
 ///
 /// It stands between TLS (`IO`) and an HTTP/2 stack, which sees an ordinary connection. The side, the
 /// code points and all rules are the [`Link`]'s.
 ///
-/// - Both halves have to be polled by one task, as `h2` and hyper do: a link keeps one waker.
+/// - Both halves have to be polled by one task, as `h2` and hyper do: it is the one that
+///   is woken when the link has something to send.
 /// - A violation ends the connection: the stack's output is finished up to the end of a frame or
 ///   header block, a GOAWAY with the violation's code and text follows, later output is swallowed and
 ///   input thrown away until the peer closes, for at most two seconds. Then reading fails with
-///   [`io::ErrorKind::InvalidData`] and the [`Violation`] inside. This needs tokio's time.
+///   [`InvalidData`](std::io::ErrorKind::InvalidData) and the
+///   [`Violation`](countersign_proto::Violation) inside. This needs tokio's time.
 /// - The link hears [`Link::closed`] when the connection breaks or ends below, and at the latest when
 ///   the tap is dropped.
 pub struct Tap<IO, L: Link + ?Sized> {
-    io: IO,
-    link: Arc<L>,
-    points: CodePoints,
-    inbound: Inbound,
-    outbound: Outbound,
-    /// Whether the link has something to send.
-    bell: Bell,
-    /// What the link wants to send, until the stack's output comes to a place for it.
-    waiting: Option<Transmit>,
-    /// Something of ours was written and not flushed.
-    unflushed: bool,
-    /// Input for the stack that did not fit into its buffer: the end of one frame header.
-    backlog: Backlog,
-    /// The peer has closed.
-    eof: bool,
-    closing: Option<Box<Closing>>,
-    told_closed: bool,
-}
-
-/// What the stack's next write becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Write {
-    /// It passes.
-    Through,
-    /// It passes up to the next boundary.
-    Cut,
-    /// It is kept, as a part of the first SETTINGS.
-    Capture,
-    /// It is thrown away: the connection is closing.
-    Swallow,
-}
-
-/// At most one frame header.
-#[derive(Debug, Default)]
-struct Backlog {
-    bytes: [u8; HEADER_LEN],
-    start: usize,
-    end: usize,
-}
-
-impl Backlog {
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn fill(&mut self, bytes: &[u8]) {
-        for (slot, byte) in self.bytes.iter_mut().zip(bytes) {
-            *slot = *byte;
-        }
-        self.start = 0;
-        self.end = bytes.len().min(self.bytes.len());
-    }
-
-    fn deliver(&mut self, buf: &mut ReadBuf<'_>) {
-        let end = self.end.min(self.start + buf.remaining());
-        buf.put_slice(self.bytes.get(self.start..end).unwrap_or_default());
-        self.start = end;
-    }
+    pub(crate) io: IO,
+    /// Boxed, because hyper's client moves a future with room for a whole connection per request.
+    pub(crate) state: Box<State<L>>,
 }
 
 impl<IO, L: Link + ?Sized> Tap<IO, L> {
     /// Taps `io`, on which nothing of HTTP/2 was sent or received yet. [`Link::role`] decides whether
     /// the stack above is a client or a server.
     pub fn new(io: IO, link: Arc<L>) -> Self {
-        let (role, points) = (link.role(), link.code_points());
-        Self {
-            io,
-            points,
-            inbound: Inbound::new(role, points),
-            outbound: Outbound::new(role),
-            link,
-            bell: Bell::new(),
-            waiting: None,
-            unflushed: false,
-            backlog: Backlog::default(),
-            eof: false,
-            closing: None,
-            told_closed: false,
-        }
+        Self { io, state: Box::new(State::new(link)) }
     }
 
     /// The connection below.
@@ -124,29 +41,7 @@ impl<IO, L: Link + ?Sized> Tap<IO, L> {
 
     /// The rules above.
     pub fn link(&self) -> &Arc<L> {
-        &self.link
-    }
-
-    fn tell_closed(&mut self, how: Closed) {
-        if !self.told_closed {
-            self.told_closed = true;
-            self.link.closed(how);
-        }
-    }
-
-    fn begin_closing(&mut self, violation: Violation) {
-        tracing::debug!(%violation, "closing the connection");
-        self.link.closed(Closed::Violation(violation));
-        self.told_closed = true;
-        self.waiting = None;
-        self.closing = Some(Box::new(Closing::new(violation)));
-    }
-
-    /// Tells the link about an error from below on its way to the stack.
-    #[cold]
-    fn broken(&mut self, error: io::Error) -> io::Error {
-        self.tell_closed(Closed::Transport);
-        error
+        &self.state.link
     }
 }
 
@@ -154,385 +49,9 @@ impl<IO: fmt::Debug, L: Link + ?Sized> fmt::Debug for Tap<IO, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tap")
             .field("io", &self.io)
-            .field("inbound", &self.inbound)
-            .field("outbound", &self.outbound)
-            .field("closing", &self.closing)
+            .field("inbound", &self.state.inbound)
+            .field("outbound", &self.state.outbound)
+            .field("closing", &self.state.closing)
             .finish_non_exhaustive()
-    }
-}
-
-impl<IO, L: Link + ?Sized> Drop for Tap<IO, L> {
-    fn drop(&mut self) {
-        self.tell_closed(Closed::Transport);
-    }
-}
-
-/// Output.
-impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
-    /// Nothing of ours is under way: writes can go straight to the connection below.
-    #[inline]
-    fn is_clear(&self) -> bool {
-        self.outbound.is_clear() && self.waiting.is_none() && self.closing.is_none()
-    }
-
-    /// Sends what is in the way of the stack's next write, and says what becomes of that write.
-    #[cold]
-    fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Write>> {
-        let _ = self.poll_closing(cx);
-        if self.closing.as_ref().is_some_and(|closing| !closing.wants_output()) {
-            return Poll::Ready(Ok(Write::Swallow));
-        }
-        if self.outbound.is_capturing() {
-            return Poll::Ready(Ok(Write::Capture));
-        }
-        self.queue_waiting();
-        ready!(self.poll_drain(cx))?;
-        if self.is_clear() { Poll::Ready(Ok(Write::Through)) } else { Poll::Ready(Ok(Write::Cut)) }
-    }
-
-    fn poll_write_cut(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-        how: Write,
-    ) -> Poll<io::Result<usize>> {
-        match how {
-            Write::Swallow => return Poll::Ready(Ok(buf.len())),
-            Write::Capture => {
-                let link = &self.link;
-                let captured = self.outbound.capture(buf, || link.local_settings());
-                if captured.settings_queued {
-                    self.link.settings_sent();
-                    self.bell.ring();
-                }
-                return Poll::Ready(Ok(captured.taken));
-            }
-            Write::Through | Write::Cut => {}
-        }
-        let until = self.outbound.distance(buf);
-        let piece = buf.get(..until).unwrap_or(buf);
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, piece))
-            .map_err(|error| self.broken(error))?;
-        self.outbound.sent(piece.get(..written).unwrap_or(piece));
-        let _ = self.poll_closing(cx);
-        Poll::Ready(Ok(written))
-    }
-
-    /// Puts what waits into the queue if this is a place for it.
-    fn queue_waiting(&mut self) {
-        if self.waiting.is_none() || !self.outbound.at_boundary() {
-            return;
-        }
-        match self.waiting.take() {
-            None | Some(Transmit::Close(_)) => {}
-            Some(Transmit::Frame(frame)) => {
-                self.outbound.queue_frame(self.points.frame_type(frame.kind), &frame.payload);
-            }
-            Some(Transmit::Settings(settings)) => self.outbound.queue_settings(&settings),
-        }
-    }
-
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outbound.queued() > 0 {
-            self.unflushed = true;
-            ready!(self.outbound.poll_drain(&mut self.io, cx))
-                .map_err(|error| self.broken(error))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Nothing of ours is under way and the link has nothing either.
-    #[inline]
-    fn is_quiet(&self, cx: &Context<'_>) -> bool {
-        self.bell.is_silent(cx) && self.is_clear()
-    }
-
-    /// Asks the link what to send, unless its last wish still waits.
-    fn ask_link(&mut self, cx: &mut Context<'_>) {
-        if self.waiting.is_some() || self.closing.is_some() {
-            return;
-        }
-        let Some(waker) = self.bell.answer(cx) else { return };
-        let max_payload = self.inbound.peer_max_frame_size() as usize;
-        match self.link.poll_transmit(&mut Context::from_waker(waker), max_payload) {
-            Poll::Pending => return,
-            Poll::Ready(Transmit::Close(violation)) => self.begin_closing(violation),
-            Poll::Ready(transmit) => self.waiting = Some(transmit),
-        }
-        self.bell.ring();
-    }
-
-    /// Sends what the link has, as far as this is a place for it. Ready when nothing of ours is left
-    /// that could go out now, or when the connection is closing.
-    #[cold]
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        for _ in 0..FRAMES_PER_POLL {
-            self.ask_link(cx);
-            if self.closing.is_some() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.waiting.is_none() || !self.outbound.at_boundary() {
-                return self.poll_drain(cx);
-            }
-            self.queue_waiting();
-            if self.outbound.queued() >= BATCH {
-                ready!(self.poll_drain(cx))?;
-            }
-        }
-        cx.waker().wake_by_ref();
-        self.poll_drain(cx)
-    }
-
-    /// Drives a violation's end; ready when the connection can be dropped.
-    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(closing) = &mut self.closing else {
-            return Poll::Pending;
-        };
-        ready!(closing.poll(&mut self.io, cx, &mut self.outbound, &self.inbound, &self.points));
-        Poll::Ready(closing.error())
-    }
-
-    fn poll_flush_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let _ = self.poll_closing(cx);
-        match &self.closing {
-            Some(closing) if closing.wants_output() => {
-                ready!(self.poll_drain(cx))?;
-                Pin::new(&mut self.io).poll_flush(cx)
-            }
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncWrite for Tap<IO, L> {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let me = self.get_mut();
-        if !me.is_clear() {
-            let how = ready!(me.poll_before_write(cx))?;
-            if how != Write::Through {
-                return me.poll_write_cut(cx, buf, how);
-            }
-        }
-        let written =
-            ready!(Pin::new(&mut me.io).poll_write(cx, buf)).map_err(|error| me.broken(error))?;
-        me.outbound.sent(buf.get(..written).unwrap_or(buf));
-        Poll::Ready(Ok(written))
-    }
-
-    #[inline]
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let me = self.get_mut();
-        if !me.is_clear() {
-            let how = ready!(me.poll_before_write(cx))?;
-            if how != Write::Through {
-                let first = bufs.iter().find(|buf| !buf.is_empty());
-                return me.poll_write_cut(cx, first.map_or(&[], |buf| buf), how);
-            }
-        }
-        let written = ready!(Pin::new(&mut me.io).poll_write_vectored(cx, bufs))
-            .map_err(|error| me.broken(error))?;
-        let mut left = written;
-        for buf in bufs {
-            let part = buf.get(..left).unwrap_or(buf);
-            me.outbound.sent(part);
-            left -= part.len();
-            if left == 0 {
-                break;
-            }
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    #[inline]
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        if !me.is_quiet(cx) {
-            ready!(me.poll_send(cx))?;
-            if me.closing.is_some() {
-                return me.poll_flush_closing(cx);
-            }
-        }
-        ready!(Pin::new(&mut me.io).poll_flush(cx)).map_err(|error| me.broken(error))?;
-        me.unflushed = false;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        ready!(me.poll_send(cx))?;
-        if let Some(closing) = &mut me.closing {
-            if !me.outbound.at_boundary() {
-                closing.give_up_output();
-            }
-            ready!(me.poll_closing(cx));
-            return Poll::Ready(Ok(()));
-        }
-        me.outbound.release();
-        ready!(me.poll_drain(cx))?;
-        Pin::new(&mut me.io).poll_shutdown(cx).map_err(|error| me.broken(error))
-    }
-}
-
-/// Input.
-impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> Tap<IO, L> {
-    /// Reads once and filters what came. Ready with whether the stack got anything out of it, be it
-    /// the end of the stream.
-    #[inline]
-    fn poll_read_once(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<bool>> {
-        let held = self.inbound.held();
-        let start = buf.filled().len();
-        if !held.is_empty() {
-            if held.len() >= buf.remaining() {
-                return self.poll_read_tight(cx, buf);
-            }
-            buf.put_slice(held);
-        }
-        let before = buf.filled().len();
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {}
-            other @ (Poll::Ready(Err(_)) | Poll::Pending) => {
-                buf.set_filled(start);
-                return other.map_ok(|()| false);
-            }
-        }
-        if buf.filled().len() == before {
-            // What was held back of a header is in the buffer, for the stack to judge.
-            self.end_of_input();
-            return Poll::Ready(Ok(true));
-        }
-        let region = buf.filled_mut().get_mut(start..).unwrap_or_default();
-        if self.inbound.passes(region) {
-            return Poll::Ready(Ok(true));
-        }
-        let (kept, result) = self.inbound.filter(region, &*self.link, &mut self.outbound);
-        buf.set_filled(start + kept);
-        self.after_filter(result);
-        Poll::Ready(Ok(kept > 0))
-    }
-
-    /// The same for a buffer that has no room for the held bytes and another one.
-    #[cold]
-    fn poll_read_tight(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<bool>> {
-        let mut region = [0; HEADER_LEN];
-        let mut head = ReadBuf::new(&mut region);
-        head.put_slice(self.inbound.held());
-        let before = head.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut head))?;
-        if head.filled().len() == before {
-            self.backlog.fill(head.filled());
-            self.backlog.deliver(buf);
-            self.end_of_input();
-            return Poll::Ready(Ok(true));
-        }
-        let region = head.filled_mut();
-        let (kept, result) = self.inbound.filter(region, &*self.link, &mut self.outbound);
-        self.backlog.fill(region.get(..kept).unwrap_or_default());
-        self.backlog.deliver(buf);
-        self.after_filter(result);
-        Poll::Ready(Ok(kept > 0))
-    }
-
-    #[inline]
-    fn after_filter(&mut self, result: Result<(), Violation>) {
-        if self.inbound.has_told() {
-            self.bell.ring();
-        }
-        if let Err(violation) = result {
-            self.begin_closing(violation);
-        }
-    }
-
-    /// The peer has closed.
-    #[cold]
-    fn end_of_input(&mut self) {
-        self.eof = true;
-        self.inbound.release();
-        self.tell_closed(Closed::Transport);
-    }
-
-    /// The peer has sent nothing more for now: a moment to send what the link has.
-    #[cold]
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        if self.unflushed && self.closing.is_none() {
-            ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(|error| self.broken(error))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads, unless there is nothing to read any more.
-    #[cold]
-    fn poll_read_at_end(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.backlog.is_empty() {
-            self.backlog.deliver(buf);
-            Poll::Ready(Ok(()))
-        } else if self.closing.is_some() {
-            self.poll_closing(cx).map(Err)
-        } else {
-            Poll::Ready(Ok(()))
-        }
-    }
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link + ?Sized> AsyncRead for Tap<IO, L> {
-    #[inline]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        for _ in 0..READS_PER_POLL {
-            if me.eof || me.closing.is_some() || !me.backlog.is_empty() {
-                return me.poll_read_at_end(cx, buf);
-            }
-            match me.poll_read_once(cx, buf) {
-                Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(false)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(me.broken(error))),
-                Poll::Pending => {
-                    if me.is_quiet(cx) {
-                        return Poll::Pending;
-                    }
-                    if let Poll::Ready(Err(error)) = me.poll_idle(cx) {
-                        return Poll::Ready(Err(error));
-                    }
-                    if me.closing.is_none() {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

@@ -29,9 +29,7 @@ pub struct Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -43,10 +41,7 @@ impl Authority {
 
     /// A new self-signed root for which it is `now`; all that it issues is dated relative to that.
     pub fn root_at(name: &str, key: KeyKind, now: OffsetDateTime) -> Result<Self, PkiError> {
-        let failed = |source| PkiError::Certificate {
-            subject: name.into(),
-            source,
-        };
+        let failed = |source| PkiError::Certificate { subject: name.into(), source };
         let key = key.generate().map_err(failed)?;
         let params = ca_params(name, &key, Validity::days(now, ROOT_DAYS));
         let certificate = params.self_signed(&key).map_err(failed)?;
@@ -61,10 +56,7 @@ impl Authority {
 
     /// A new authority below this one, valid for five years.
     pub fn intermediate(&self, name: &str, key: KeyKind) -> Result<Self, PkiError> {
-        let failed = |source| PkiError::Certificate {
-            subject: name.into(),
-            source,
-        };
+        let failed = |source| PkiError::Certificate { subject: name.into(), source };
         let key = key.generate().map_err(failed)?;
         let params = ca_params(name, &key, Validity::days(self.now, INTERMEDIATE_DAYS));
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
@@ -81,20 +73,14 @@ impl Authority {
 
     /// Issues `leaf` with a fresh key.
     pub fn issue(&self, leaf: &Leaf) -> Result<Issued, PkiError> {
-        let failed = |source| PkiError::Certificate {
-            subject: leaf.name.clone(),
-            source,
-        };
+        let failed = |source| PkiError::Certificate { subject: leaf.name.clone(), source };
         let key = leaf.key.generate().map_err(failed)?;
         let mut params = leaf.params()?;
         params.use_authority_key_identifier_extension = true;
         let validity = leaf.lifetime.at(self.now);
         params.not_before = validity.not_before;
         params.not_after = validity.not_after;
-        let serial = params
-            .serial_number
-            .get_or_insert_with(|| serial_of(&key))
-            .to_bytes();
+        let serial = params.serial_number.get_or_insert_with(|| serial_of(&key)).to_bytes();
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
 
         let mut chain = vec![certificate.into()];
@@ -136,10 +122,7 @@ impl Authority {
         };
         let crl = params
             .signed_by(&self.issuer)
-            .map_err(|source| PkiError::RevocationList {
-                issuer: self.name.clone(),
-                source,
-            })?;
+            .map_err(|source| PkiError::RevocationList { issuer: self.name.clone(), source })?;
         Ok(crl.into())
     }
 

@@ -19,21 +19,14 @@ pub struct Issued {
 
 impl Clone for Issued {
     fn clone(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-            serial: self.serial.clone(),
-        }
+        Self { chain: self.chain.clone(), key: self.key.clone_key(), serial: self.serial.clone() }
     }
 }
 
 impl Issued {
     /// The chain as PEM, leaf first.
     pub fn pem(&self) -> String {
-        self.chain
-            .iter()
-            .map(|certificate| certificate_pem(certificate))
-            .collect()
+        self.chain.iter().map(|certificate| certificate_pem(certificate)).collect()
     }
 
     /// The private key as PEM.
@@ -46,9 +39,7 @@ impl Issued {
 pub fn crls_pem<'a>(
     crls: impl IntoIterator<Item = &'a CertificateRevocationListDer<'static>>,
 ) -> String {
-    crls.into_iter()
-        .map(|crl| encode("X509 CRL", crl))
-        .collect()
+    crls.into_iter().map(|crl| encode("X509 CRL", crl)).collect()
 }
 
 pub(crate) fn certificate_pem(certificate: &[u8]) -> String {

@@ -71,10 +71,7 @@ impl TestPki {
             server_ca: server_root.root_der(),
             device_ca: device_root.root_der(),
             user_ca: user_root.root_der(),
-            user_crls: vec![
-                users.crl(std::slice::from_ref(&revoked.serial))?,
-                user_root.crl(&[])?,
-            ],
+            user_crls: vec![users.crl(std::slice::from_ref(&revoked.serial))?, user_root.crl(&[])?],
             server: servers.issue(&server)?,
             device: devices.issue(&device)?,
             alice: users.issue(&user("alice"))?,
@@ -113,27 +110,17 @@ impl TestPki {
     /// Private keys are readable by their owner only. If any of the files is there already, none is
     /// written.
     pub fn write_to(&self, folder: &Path) -> Result<Vec<PathBuf>, PkiError> {
-        let files: Vec<_> = self
-            .files()
-            .into_iter()
-            .map(|(name, text)| (folder.join(name), text))
-            .collect();
-        if let Some((path, _)) = files
-            .iter()
-            .find(|(path, _)| path.symlink_metadata().is_ok())
-        {
+        let files: Vec<_> =
+            self.files().into_iter().map(|(name, text)| (folder.join(name), text)).collect();
+        if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
             return Err(PkiError::Exists { path: path.clone() });
         }
-        fs::create_dir_all(folder).map_err(|source| PkiError::Write {
-            path: folder.to_owned(),
-            source,
-        })?;
+        fs::create_dir_all(folder)
+            .map_err(|source| PkiError::Write { path: folder.to_owned(), source })?;
         let mut written = Vec::with_capacity(files.len());
         for (path, text) in files {
-            create(&path, &text).map_err(|source| PkiError::Write {
-                path: path.clone(),
-                source,
-            })?;
+            create(&path, &text)
+                .map_err(|source| PkiError::Write { path: path.clone(), source })?;
             written.push(path);
         }
         Ok(written)

@@ -129,15 +129,10 @@ impl Leaf {
         params.distinguished_name = distinguished_name(&self.name);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages.clone_from(&self.key_usages);
-        params
-            .extended_key_usages
-            .clone_from(&self.extended_key_usages);
+        params.extended_key_usages.clone_from(&self.extended_key_usages);
         params.serial_number = self.serial.as_deref().map(SerialNumber::from_slice);
-        params.subject_alt_names = self
-            .names
-            .iter()
-            .map(Name::encode)
-            .collect::<Result<Vec<_>, _>>()?;
+        params.subject_alt_names =
+            self.names.iter().map(Name::encode).collect::<Result<Vec<_>, _>>()?;
         Ok(params)
     }
 }
@@ -145,9 +140,7 @@ impl Leaf {
 impl Name {
     fn encode(&self) -> Result<SanType, PkiError> {
         let ascii = |name: &String| {
-            name.as_str()
-                .try_into()
-                .map_err(|_| PkiError::Name { name: name.clone() })
+            name.as_str().try_into().map_err(|_| PkiError::Name { name: name.clone() })
         };
         Ok(match self {
             Self::Dns(name) => SanType::DnsName(ascii(name)?),

@@ -34,9 +34,7 @@ fn verify(verifier: &dyn ClientCertVerifier, issued: &Issued, now: UnixTime) -> 
 }
 
 fn at(when: OffsetDateTime) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-        when.unix_timestamp().unsigned_abs(),
-    ))
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(when.unix_timestamp().unsigned_abs()))
 }
 
 #[test]
@@ -51,9 +49,7 @@ fn the_layouts_users_are_what_their_names_say() {
         assert_eq!(check(&pki.revoked), Err(revoked));
         assert!(matches!(
             check(&pki.expired),
-            Err(Error::InvalidCertificate(
-                CertificateError::ExpiredContext { .. }
-            ))
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))
         ));
         assert_eq!(
             check(&pki.device),
@@ -69,31 +65,20 @@ fn every_kind_of_key_issues_and_is_issued() {
     let provider = aws_lc_rs::default_provider();
     for kind in KeyKind::ALL {
         let root = Authority::root("root", kind).unwrap();
-        let issued = root
-            .intermediate("ca", kind)
-            .unwrap()
-            .issue(&Leaf::client("leaf").key(kind));
+        let issued = root.intermediate("ca", kind).unwrap().issue(&Leaf::client("leaf").key(kind));
         let issued = issued.unwrap();
         assert_eq!(issued.chain.len(), 2, "{kind:?}");
         let key = CertifiedKey::from_der(issued.chain.clone(), issued.key.clone_key(), &provider);
-        key.unwrap_or_else(|error| panic!("{kind:?}: {error}"))
-            .keys_match()
-            .unwrap();
+        key.unwrap_or_else(|error| panic!("{kind:?}: {error}")).keys_match().unwrap();
         let users = verifier(&root.root_der(), &[root.crl(&[]).unwrap()], false);
         // The intermediate has no list here: fail closed.
         assert_eq!(
             verify(&*users, &issued, UnixTime::now()),
-            Err(Error::InvalidCertificate(
-                CertificateError::UnknownRevocationStatus
-            )),
+            Err(Error::InvalidCertificate(CertificateError::UnknownRevocationStatus)),
             "{kind:?}"
         );
         let users = verifier(&root.root_der(), &[], false);
-        assert_eq!(
-            verify(&*users, &issued, UnixTime::now()),
-            Ok(()),
-            "{kind:?}"
-        );
+        assert_eq!(verify(&*users, &issued, UnixTime::now()), Ok(()), "{kind:?}");
     }
 }
 
@@ -113,12 +98,7 @@ fn a_leaf_says_what_it_was_told_to() {
     assert_eq!(parsed.raw_serial(), [1, 2, 3]);
     assert_eq!(issued.serial, [1, 2, 3]);
     assert_eq!(
-        parsed
-            .subject_alternative_name()
-            .unwrap()
-            .unwrap()
-            .value
-            .general_names,
+        parsed.subject_alternative_name().unwrap().unwrap().value.general_names,
         [
             GeneralName::DNSName("a.example.test"),
             GeneralName::RFC822Name("a@example.test"),
@@ -138,10 +118,7 @@ fn a_leaf_says_what_it_was_told_to() {
     assert!(parsed.key_usage().unwrap().is_none());
     assert_eq!(bare.serial, parsed.raw_serial());
 
-    assert!(matches!(
-        root.issue(&Leaf::new("x").dns("café")),
-        Err(PkiError::Name { .. })
-    ));
+    assert!(matches!(root.issue(&Leaf::new("x").dns("café")), Err(PkiError::Name { .. })));
 }
 
 #[test]
@@ -153,20 +130,13 @@ fn lifetimes_lie_around_the_authoritys_clock() {
     assert_eq!(check(Leaf::client("current")), Ok(()));
     assert!(matches!(
         check(Leaf::client("old").expired()),
-        Err(Error::InvalidCertificate(
-            CertificateError::ExpiredContext { .. }
-        ))
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))
     ));
     assert!(matches!(
         check(Leaf::client("early").not_yet_valid()),
-        Err(Error::InvalidCertificate(
-            CertificateError::NotValidYetContext { .. }
-        ))
+        Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }))
     ));
-    let minute = Validity {
-        not_before: now,
-        not_after: now + time::Duration::MINUTE,
-    };
+    let minute = Validity { not_before: now, not_after: now + time::Duration::MINUTE };
     assert_eq!(check(Leaf::client("minute").validity(minute)), Ok(()));
 }
 
@@ -214,10 +184,7 @@ fn a_folder_is_written_once_and_whole() {
         std::fs::remove_file(path).unwrap();
     }
     let error = pki.write_to(&folder).unwrap_err();
-    assert!(
-        matches!(&error, PkiError::Exists { path } if *path == kept),
-        "{error}"
-    );
+    assert!(matches!(&error, PkiError::Exists { path } if *path == kept), "{error}");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -35,10 +35,7 @@ impl Validity {
     /// From an hour before `now`, for `days` days.
     pub fn days(now: OffsetDateTime, days: i64) -> Self {
         let not_before = now.saturating_sub(SKEW);
-        Self {
-            not_before,
-            not_after: not_before.saturating_add(Duration::days(days)),
-        }
+        Self { not_before, not_after: not_before.saturating_add(Duration::days(days)) }
     }
 }
 
@@ -48,14 +45,8 @@ impl Lifetime {
         let day = |days| now.saturating_add(Duration::days(days));
         match self {
             Self::Current => Validity::days(now, 365),
-            Self::Expired => Validity {
-                not_before: day(-30),
-                not_after: day(-1),
-            },
-            Self::NotYetValid => Validity {
-                not_before: day(1),
-                not_after: day(31),
-            },
+            Self::Expired => Validity { not_before: day(-30), not_after: day(-1) },
+            Self::NotYetValid => Validity { not_before: day(1), not_after: day(31) },
             Self::Exactly(validity) => validity,
         }
     }

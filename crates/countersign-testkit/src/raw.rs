@@ -62,12 +62,7 @@ pub struct Frame {
 impl Frame {
     /// One without flags on stream 0.
     pub fn control(kind: u8, payload: impl Into<Bytes>) -> Self {
-        Self {
-            kind,
-            flags: 0,
-            stream: 0,
-            payload: payload.into(),
-        }
+        Self { kind, flags: 0, stream: 0, payload: payload.into() }
     }
 
     /// The frame's bytes.
@@ -116,9 +111,7 @@ impl Frame {
 
     /// The debug data of a GOAWAY frame.
     pub fn debug_data(&self) -> Option<&[u8]> {
-        (self.kind == kind::GOAWAY)
-            .then(|| self.payload.get(8..))
-            .flatten()
+        (self.kind == kind::GOAWAY).then(|| self.payload.get(8..)).flatten()
     }
 
     /// A whole GET request as one HEADERS frame that ends the stream.
@@ -143,9 +136,7 @@ impl Frame {
 
     /// The `:status` of a HEADERS frame; it must be the first field.
     pub fn status(&self) -> Option<u16> {
-        (self.kind == kind::HEADERS)
-            .then(|| hpack::read_status(&self.payload))
-            .flatten()
+        (self.kind == kind::HEADERS).then(|| hpack::read_status(&self.payload)).flatten()
     }
 }
 
@@ -161,9 +152,7 @@ impl RawPeer<client::TlsStream<TcpStream>> {
     pub async fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let tcp = within(TcpStream::connect(address)).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let tls = within(TlsConnector::from(config).connect(name, tcp))
-            .await
-            .unwrap();
+        let tls = within(TlsConnector::from(config).connect(name, tcp)).await.unwrap();
         Self::over(tls)
     }
 
@@ -206,10 +195,7 @@ impl RawPeer<server::TlsStream<TcpStream>> {
 impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
     /// A peer over any stream.
     pub fn over(io: S) -> Self {
-        Self {
-            io,
-            received: BytesMut::new(),
-        }
+        Self { io, received: BytesMut::new() }
     }
 
     /// The stream beneath, for its TLS session.
@@ -245,13 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
     /// Sends a frame from its parts.
     pub async fn send_frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
-        self.send(&Frame {
-            kind,
-            flags,
-            stream,
-            payload,
-        })
-        .await;
+        self.send(&Frame { kind, flags, stream, payload }).await;
     }
 
     /// Everything up to the end, unparsed: for what is no HTTP/2 at all.
@@ -262,10 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
 
     /// The next frame; None once the peer has closed.
     pub async fn next_frame(&mut self) -> Option<Frame> {
-        while self
-            .frame_length()
-            .is_none_or(|length| self.received.len() < length)
-        {
+        while self.frame_length().is_none_or(|length| self.received.len() < length) {
             if !self.fill().await {
                 return None;
             }
@@ -275,12 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
         let length_and_kind = bytes.get_u32();
         let flags = bytes.get_u8();
         let stream = bytes.get_u32() & 0x7fff_ffff;
-        Some(Frame {
-            kind: length_and_kind.to_be_bytes()[3],
-            flags,
-            stream,
-            payload: bytes,
-        })
+        Some(Frame { kind: length_and_kind.to_be_bytes()[3], flags, stream, payload: bytes })
     }
 
     /// The next frame that satisfies `wanted`; those before it are dropped, PINGs and SETTINGS answered.
@@ -293,17 +265,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
             }
             let answers = matches!(frame.kind, kind::PING | kind::SETTINGS);
             if answers && frame.flags & flag::ACK == 0 {
-                let payload = if frame.kind == kind::PING {
-                    frame.payload
-                } else {
-                    Bytes::new()
-                };
-                let ack = Frame {
-                    kind: frame.kind,
-                    flags: flag::ACK,
-                    stream: 0,
-                    payload,
-                };
+                let payload = if frame.kind == kind::PING { frame.payload } else { Bytes::new() };
+                let ack = Frame { kind: frame.kind, flags: flag::ACK, stream: 0, payload };
                 // Who closes while we acknowledge is noticed at the next read.
                 self.try_send_bytes(&ack.encode()).await;
             }

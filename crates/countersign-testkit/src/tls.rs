@@ -35,12 +35,8 @@ pub enum Suite {
 
 impl Suite {
     /// Every one.
-    pub const ALL: [Self; 4] = [
-        Self::Tls13Sha256,
-        Self::Tls13Sha384,
-        Self::Tls12Sha256,
-        Self::Tls12Sha384,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Tls13Sha256, Self::Tls13Sha384, Self::Tls12Sha256, Self::Tls12Sha384];
 
     fn cipher_suite(self) -> SupportedCipherSuite {
         match self {
@@ -107,10 +103,7 @@ impl TlsOptions {
 
     /// The same with other protocols in ALPN; none leaves it out.
     pub fn alpn<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
-        self.alpn = protocols
-            .into_iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
+        self.alpn = protocols.into_iter().map(|name| name.as_bytes().to_vec()).collect();
         self
     }
 
@@ -153,9 +146,9 @@ impl TlsOptions {
             .with_root_certificates(roots([&self.server_ca]));
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
-            Some(client) => builder
-                .with_client_auth_cert(client.chain.clone(), client.key.clone_key())
-                .unwrap(),
+            Some(client) => {
+                builder.with_client_auth_cert(client.chain.clone(), client.key.clone_key()).unwrap()
+            }
         };
         config.alpn_protocols.clone_from(&self.alpn);
         config
@@ -224,12 +217,8 @@ mod tests {
             assert_eq!(export(&client), export(&server));
             let mut ours = [0; 32];
             let mut theirs = [0; 32];
-            client
-                .export_keying_material(&mut ours, b"EXPORTER-test", None)
-                .unwrap();
-            server
-                .export_keying_material(&mut theirs, b"EXPORTER-test", None)
-                .unwrap();
+            client.export_keying_material(&mut ours, b"EXPORTER-test", None).unwrap();
+            server.export_keying_material(&mut theirs, b"EXPORTER-test", None).unwrap();
             assert_eq!(ours, theirs);
             assert!(version == ProtocolVersion::TLSv1_3 || version == ProtocolVersion::TLSv1_2);
         }

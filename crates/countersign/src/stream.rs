@@ -10,12 +10,14 @@ use countersign_proto::link::{Closed, Link};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What an HTTP implementation reads from and writes to.
+///
+/// Boxed either way: HTTP stacks move futures around that contain the whole stream.
 #[derive(Debug)]
 pub(crate) enum MaybeTapped<IO, L: Link> {
     /// HTTP/2 with the extension.
     Tapped(Box<Tap<IO, L>>),
     /// Anything else. The link is told when the stream ends.
-    Plain { io: IO, _told: OnDrop<L> },
+    Plain { io: Box<IO>, _told: OnDrop<L> },
 }
 
 impl<IO, L: Link> MaybeTapped<IO, L> {
@@ -24,7 +26,7 @@ impl<IO, L: Link> MaybeTapped<IO, L> {
     }
 
     pub(crate) fn plain(io: IO, link: Arc<L>) -> Self {
-        Self::Plain { io, _told: OnDrop(link) }
+        Self::Plain { io: Box::new(io), _told: OnDrop(link) }
     }
 
     pub(crate) fn get_ref(&self) -> &IO {
@@ -53,7 +55,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link> AsyncRead for MaybeTapped<IO, 
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tapped(tap) => Pin::new(&mut **tap).poll_read(cx, buf),
-            Self::Plain { io, .. } => Pin::new(io).poll_read(cx, buf),
+            Self::Plain { io, .. } => Pin::new(&mut **io).poll_read(cx, buf),
         }
     }
 }
@@ -66,7 +68,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link> AsyncWrite for MaybeTapped<IO,
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tapped(tap) => Pin::new(&mut **tap).poll_write(cx, buf),
-            Self::Plain { io, .. } => Pin::new(io).poll_write(cx, buf),
+            Self::Plain { io, .. } => Pin::new(&mut **io).poll_write(cx, buf),
         }
     }
 
@@ -77,7 +79,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link> AsyncWrite for MaybeTapped<IO,
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tapped(tap) => Pin::new(&mut **tap).poll_write_vectored(cx, bufs),
-            Self::Plain { io, .. } => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Plain { io, .. } => Pin::new(&mut **io).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -91,14 +93,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, L: Link> AsyncWrite for MaybeTapped<IO,
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tapped(tap) => Pin::new(&mut **tap).poll_flush(cx),
-            Self::Plain { io, .. } => Pin::new(io).poll_flush(cx),
+            Self::Plain { io, .. } => Pin::new(&mut **io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tapped(tap) => Pin::new(&mut **tap).poll_shutdown(cx),
-            Self::Plain { io, .. } => Pin::new(io).poll_shutdown(cx),
+            Self::Plain { io, .. } => Pin::new(&mut **io).poll_shutdown(cx),
         }
     }
 }

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::ended::{Ended, failure};
+use super::ended::{Ended, failure, is_of_one_stream};
 use super::{Overrides, Tls};
 use crate::failure::{Exit, Failure};
 use crate::names;
@@ -62,7 +62,8 @@ pub(crate) struct Connection {
     /// The extension's side of it.
     pub(crate) handle: ClientHandle,
     sender: Sender,
-    driver: JoinHandle<Result<(), hyper::Error>>,
+    /// Until its result was taken.
+    driver: Option<Driver>,
     points: CodePoints,
     /// Once it is known.
     ended: Option<Ended>,
@@ -125,6 +126,7 @@ impl Dialer {
         secured(&facts);
         let (sender, driver) = if h2 { start_h2(stream).await } else { start_h1(stream).await }
             .map_err(|error| failure(&error, None))?;
+        let driver = Some(driver);
         Ok(Connection { facts, handle, sender, driver, points: self.points, ended: None })
     }
 
@@ -168,6 +170,9 @@ impl Connection {
 
     /// Waits until a request could be sent; false if none can any more.
     pub(crate) async fn is_ready(&mut self) -> bool {
+        if self.ended.is_some() {
+            return false;
+        }
         match &mut self.sender {
             Sender::H2(sender) => sender.ready().await.is_ok(),
             Sender::H1(sender) => sender.ready().await.is_ok(),
@@ -200,10 +205,15 @@ impl Connection {
     /// What an error, before or within a response, means.
     pub(crate) async fn explain(&mut self, error: &hyper::Error) -> Failure {
         let closed = self.handle.closed_reason();
-        let ended = Ended::by_error(error, closed.as_ref(), &self.points);
-        if self.is_ready().await {
-            // It was one stream that failed.
+        if closed.is_none() && is_of_one_stream(error) {
             return failure(error, None);
+        }
+        let mut ended = Ended::by_error(error, closed.as_ref(), &self.points);
+        if error.is_canceled()
+            && let Some(Err(cause)) = result_of(self.driver.take()).await
+        {
+            // The connection ended before the request went out, and knows why.
+            ended = Ended::by_error(&cause, self.handle.closed_reason().as_ref(), &self.points);
         }
         let failure = failure(error, Some(&ended));
         self.ended = Some(ended);
@@ -212,23 +222,29 @@ impl Connection {
 
     /// Closes, and tells how the connection ended.
     pub(crate) async fn close(self) -> Ended {
-        let Self { handle, sender, mut driver, points, ended, .. } = self;
-        let h2 = matches!(sender, Sender::H2(_));
-        let by_server = driver.is_finished();
-        drop(sender);
-        let result = tokio::time::timeout(FAREWELL, &mut driver).await;
-        if result.is_err() {
-            driver.abort();
+        let Self { handle, sender, driver, points, ended, .. } = self;
+        if let Some(ended) = ended {
+            return ended;
         }
-        match (ended, result) {
-            (Some(ended), _) => ended,
-            (None, Ok(Ok(Err(error)))) => {
-                Ended::by_error(&error, handle.closed_reason().as_ref(), &points)
-            }
-            (None, _) if by_server => Ended::by_server(),
-            (None, _) => Ended::by_us(h2),
+        let h2 = matches!(sender, Sender::H2(_));
+        let by_server = driver.as_ref().is_none_or(JoinHandle::is_finished);
+        drop(sender);
+        match result_of(driver).await {
+            Some(Err(error)) => Ended::by_error(&error, handle.closed_reason().as_ref(), &points),
+            Some(Ok(())) | None if by_server => Ended::by_server(),
+            Some(Ok(())) | None => Ended::by_us(h2),
         }
     }
+}
+
+/// How the HTTP implementation ended, if it does within reasonable time.
+async fn result_of(driver: Option<Driver>) -> Option<Result<(), hyper::Error>> {
+    let mut driver = driver?;
+    let result = tokio::time::timeout(FAREWELL, &mut driver).await;
+    if result.is_err() {
+        driver.abort();
+    }
+    result.ok()?.ok()
 }
 
 fn unreachable(origin: &Origin, error: &io::Error) -> Failure {

@@ -92,6 +92,11 @@ pub(crate) fn failure(error: &hyper::Error, ended: Option<&Ended>) -> Failure {
     Failure::new(Exit::Receive, format!("the response did not arrive: {}", with_causes(error)))
 }
 
+/// Whether the connection goes on in spite of this error.
+pub(crate) fn is_of_one_stream(error: &hyper::Error) -> bool {
+    h2_error(error).is_some_and(h2::Error::is_reset)
+}
+
 /// The error of HTTP/2 beneath.
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     let mut cause = std::error::Error::source(error);

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign::client::{AuthConfig, ClientCredential, Origin};
+use countersign::client::{AuthConfig, ClientCredential, ClientHandle, Origin};
 use http::{Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -110,7 +110,9 @@ impl Session {
         };
         let origins = args.urls.iter().filter_map(|url| Target::parse(url).ok());
         let origins = origins.map(|target| target.origin).collect();
-        let identities = Arc::new(Identities::new(origins, credentials, !present.is_empty()));
+        // What is presented unasked may as well be asked for.
+        let shown = credentials.iter().chain(&present).map(Arc::clone).collect();
+        let identities = Arc::new(Identities::new(origins, shown, !present.is_empty()));
         let auth = AuthConfig::builder(provider)
             .resolver(Arc::<Identities>::clone(&identities))
             .observer(Arc::new(reporter))
@@ -231,22 +233,37 @@ impl Session {
         stats.time_appconnect = connection.facts.tls_time;
         let handle = connection.handle.clone();
         self.open.insert(origin.clone(), connection);
-        for credential in &self.present {
-            let presented = handle.present(Arc::clone(credential));
-            let failed = |reason: String| {
+        if !self.present.is_empty() {
+            self.present_all(origin, &handle).await.map_err(|reason| {
                 Failure::new(Exit::LocalCertificate, format!("--present did not work: {reason}"))
-            };
-            match tokio::time::timeout(POOL_PATIENCE, presented).await {
-                Ok(presented) => presented.map_err(|error| failed(error.to_string()))?,
-                Err(_) => {
-                    let seconds = POOL_PATIENCE.as_secs();
-                    return Err(failed(format!(
-                        "for {seconds} seconds {origin} has left no challenge that it could answer"
-                    )));
-                }
-            }
+            })?;
         }
         Ok(true)
+    }
+
+    /// Presents what `--present` names, unasked; the error is the end of a sentence.
+    async fn present_all(&self, origin: &Origin, handle: &ClientHandle) -> Result<(), String> {
+        let supported = match handle.peer_settings().await {
+            Some(settings) => settings.client_cert_auth.is_some_and(|value| value > 0),
+            None => false,
+        };
+        if !supported {
+            return Err(format!("{origin} cannot take certificates after the handshake"));
+        }
+        let presenting = async {
+            self.identities.pool_filled().await;
+            for credential in &self.present {
+                let presented = handle.present(Arc::clone(credential)).await;
+                presented.map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(POOL_PATIENCE, presenting).await.unwrap_or_else(|_| {
+            let seconds = POOL_PATIENCE.as_secs();
+            Err(format!(
+                "within {seconds} seconds {origin} has left no challenge that it could answer"
+            ))
+        })
     }
 
     /// Takes in the body and puts everything where it belongs.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign::client::{ClientCredential, CredentialResolver, Origin, Resolution};
 use countersign::{AuthenticatorRequest, BoxFuture};
+use tokio::sync::watch;
 
 /// The identities of a command line.
 ///
@@ -19,6 +20,8 @@ pub(super) struct Identities {
     keep_pool: bool,
     /// How many of the identities went to challenges that said nothing, by origin.
     volunteered: Mutex<HashMap<Origin, HashSet<usize>>>,
+    /// Whether the server has left a challenge in the pool of the connection that began last.
+    pool_filled: watch::Sender<bool>,
 }
 
 impl Identities {
@@ -27,12 +30,25 @@ impl Identities {
         credentials: Vec<Arc<ClientCredential>>,
         keep_pool: bool,
     ) -> Self {
-        Self { origins, credentials, keep_pool, volunteered: Mutex::default() }
+        Self {
+            origins,
+            credentials,
+            keep_pool,
+            volunteered: Mutex::default(),
+            pool_filled: watch::Sender::new(false),
+        }
     }
 
     /// A new connection to `origin` begins, on which nothing has been shown.
     pub(super) fn connection_begins(&self, origin: &Origin) {
         self.volunteered.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+        self.pool_filled.send_replace(false);
+    }
+
+    /// Waits until the server has left a challenge in the pool.
+    pub(super) async fn pool_filled(&self) {
+        // The sender lives as long as self, so there is always an answer.
+        let _ = self.pool_filled.subscribe().wait_for(|filled| *filled).await;
     }
 
     fn choose(&self, origin: &Origin, request: &AuthenticatorRequest) -> Resolution {
@@ -40,6 +56,7 @@ impl Identities {
             return decline("this server is none of those on the command line");
         }
         if !request.is_targeted() && self.keep_pool {
+            self.pool_filled.send_replace(true);
             return Resolution::Later;
         }
         if self.credentials.is_empty() {

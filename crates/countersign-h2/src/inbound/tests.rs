@@ -29,7 +29,9 @@ impl Setup {
         let mut output = Vec::new();
         for piece in input.chunks(chunk) {
             let mut region = [self.inbound.held(), piece].concat();
-            let (kept, result) = self.inbound.filter(&mut region, &self.link, &mut self.outbound);
+            let skimmed = self.inbound.skim(&region);
+            let (kept, result) =
+                self.inbound.filter(&mut region, skimmed, &self.link, &mut self.outbound);
             output.extend_from_slice(&region[..kept]);
             if result.is_err() {
                 return (output, result);

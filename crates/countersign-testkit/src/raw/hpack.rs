@@ -43,9 +43,7 @@ pub(super) fn read_status(mut block: &[u8]) -> Option<u16> {
     let (&first, rest) = block.split_first()?;
     if first & INDEXED != 0 {
         let indexed = [200, 204, 206, 304, 400, 404, 500];
-        return indexed
-            .get(usize::from((first ^ INDEXED).checked_sub(STATUS)?))
-            .copied();
+        return indexed.get(usize::from((first ^ INDEXED).checked_sub(STATUS)?)).copied();
     }
     // A literal, with or without indexing or never indexed, that names the static entry.
     if !matches!(first, 0x08 | 0x18 | 0x48) {
@@ -60,18 +58,14 @@ pub(super) fn read_status(mut block: &[u8]) -> Option<u16> {
 }
 
 fn string(block: &mut Vec<u8>, value: &str) {
-    let length = u8::try_from(value.len())
-        .ok()
-        .filter(|length| *length < 127);
+    let length = u8::try_from(value.len()).ok().filter(|length| *length < 127);
     block.push(length.expect("a test's header fields are short"));
     block.extend_from_slice(value.as_bytes());
 }
 
 /// Three digits in Huffman code (RFC 7541, appendix B): 0 to 2 have five bits, the others six.
 fn huffman_digits(value: &[u8]) -> Option<u16> {
-    let mut bits = value
-        .iter()
-        .flat_map(|byte| (0..8).rev().map(move |bit| (byte >> bit) & 1));
+    let mut bits = value.iter().flat_map(|byte| (0..8).rev().map(move |bit| (byte >> bit) & 1));
     let mut status = 0;
     for _ in 0..3 {
         let mut code = 0;

@@ -1,10 +1,7 @@
 use super::*;
 use crate::TlsOptions;
 
-async fn pair() -> (
-    RawPeer<client::TlsStream<TcpStream>>,
-    RawPeer<server::TlsStream<TcpStream>>,
-) {
+async fn pair() -> (RawPeer<client::TlsStream<TcpStream>>, RawPeer<server::TlsStream<TcpStream>>) {
     let options = TlsOptions::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -32,10 +29,7 @@ async fn two_raw_peers_understand_each_other() {
         server.send(&Frame::control(kind::GOAWAY, goaway)).await;
         server.shutdown().await;
         let pong = server.expect_kind(kind::PING).await;
-        assert_eq!(
-            (pong.flags, &pong.payload[..]),
-            (flag::ACK, &b"are you?"[..])
-        );
+        assert_eq!((pong.flags, &pong.payload[..]), (flag::ACK, &b"are you?"[..]));
     };
     let ask = async {
         assert_eq!(client.get(1, "/x").await, Some(403));
