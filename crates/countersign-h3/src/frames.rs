@@ -183,3 +183,6 @@ fn judge<L: Link + ?Sized>(header: Header, id: u64, rules: &Rules<L>) -> Result<
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,3 +261,6 @@ fn parse_settings(mut payload: &[u8]) -> Result<Vec<Setting>, PeerError> {
     }
     Ok(settings)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,9 @@
 //! [`exporter_values`] takes from a connection what authenticators are bound to.
 //!
 //! ```no_run
-//! # async fn serve(
+//! # async fn serve<L: countersign_proto::link::Link>(
 //! #     connecting: quinn::Connecting,
-//! #     link: std::sync::Arc<dyn countersign_proto::link::Link>,
+//! #     link: std::sync::Arc<L>,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let quic = connecting.await?;
 //! let connection = countersign_h3::Connection::new(quic, link);
@@ -48,3 +48,8 @@ pub use datagram::{DatagramReceiver, DatagramSender};
 pub use error::PeerError;
 pub use exporter::{authenticator_hash, exporter_values};
 pub use stream::{BidiStream, RecvStream, SendStream};
+
+#[cfg(test)]
+#[path = "../tests/support/mock.rs"]
+#[expect(dead_code, reason = "the integration tests use more of it")]
+mod mock;

@@ -271,3 +271,41 @@ impl<L: Link + ?Sized> Future for Driver<L> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: Setting = Setting { id: 0xff0c, value: 8 };
+
+    #[test]
+    fn entries_are_added_inside_the_frame() {
+        // Control stream; SETTINGS of two bytes; a GOAWAY behind it.
+        let head = [0x00, 0x04, 0x02, 0x06, 0x05, 0x07, 0x01, 0x00];
+        let wanted = [0x00, 0x04, 0x07, 0x06, 0x05, 0x80, 0x00, 0xff, 0x0c, 0x08, 0x07, 0x01, 0x00];
+        assert_eq!(extend_settings(&head, &[OURS]).unwrap(), &wanted[..]);
+        assert_eq!(extend_settings(&head, &[]).unwrap(), &head[..]);
+    }
+
+    #[test]
+    fn the_length_grows_with_the_frame() {
+        let settings = vec![0x06; 62];
+        let head = [&[0x00, 0x04, 62][..], &settings].concat();
+        let extended = extend_settings(&head, &[OURS]).unwrap();
+        assert_eq!(extended[..4], [0x00, 0x04, 0x40, 67]);
+        assert_eq!(extended.len(), 4 + 67);
+    }
+
+    #[test]
+    fn anything_else_is_not_extended() {
+        for head in [
+            &[][..],
+            &[0x00],
+            &[0x01, 0x04, 0x00],
+            &[0x00, 0x07, 0x01, 0x00],
+            &[0x00, 0x04, 0x02, 0x06],
+        ] {
+            assert_eq!(extend_settings(head, &[OURS]), None, "{head:x?}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 pub(crate) mod mock;
 pub(crate) mod quic;
+pub(crate) mod relay;
 pub(crate) mod stacks;
 
 use std::future::Future;
