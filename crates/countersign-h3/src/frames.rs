@@ -174,6 +174,9 @@ fn judge<L: Link + ?Sized>(header: Header, id: u64, rules: &Rules<L>) -> Result<
         other => match rules.points.classify(other, rules.role) {
             None => rules.accept_length(header),
             //= specs/client-certs.md#section-4.1.2
+            //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a
+            //# connection error H3_FRAME_UNEXPECTED.
+            //= specs/client-certs.md#section-4.1.2
             //# A client that receives this HTTP/3 frame on another stream than the control stream
             //# MUST treat that as a connection error H3_FRAME_UNEXPECTED.
             Some(kind) => {

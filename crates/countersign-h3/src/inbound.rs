@@ -199,6 +199,9 @@ impl Control {
             rules.accept_length(header)?;
             return Ok(Payload::Settings);
         }
+        //= specs/client-certs.md#decisions-limits
+        //= type=implication
+        //# (ours) A second SETTINGS frame in HTTP/3 MUST be a connection error H3_FRAME_UNEXPECTED.
         // A second SETTINGS is the stack's to refuse, like any frame that has no place here. So is
         // DATA, which it does not buffer.
         match rules.points.classify(header.frame_type, rules.role) {

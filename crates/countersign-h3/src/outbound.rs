@@ -26,6 +26,9 @@ const FRAMES_PER_POLL: usize = 64;
 
 /// Adds `entries` to the SETTINGS frame that the control stream begins with. `None` where `head` is not
 /// the stream's type and a SETTINGS frame.
+//= specs/client-certs.md#section-3.1.2
+//# In HTTP/3 the setting MUST travel as an ordinary parameter of the SETTINGS frame under its own
+//# identifier.
 pub(crate) fn extend_settings(head: &[u8], entries: &[Setting]) -> Option<Bytes> {
     let (CONTROL, rest) = varint::read(head)? else { return None };
     let (frame_type::SETTINGS, rest) = varint::read(rest)? else { return None };
@@ -47,6 +50,9 @@ pub(crate) fn extend_settings(head: &[u8], entries: &[Setting]) -> Option<Bytes>
 }
 
 /// A frame as it goes over the wire.
+//= specs/client-certs.md#section-4.1.2
+//# The HTTP/3 frame MUST consist of the type AUTHENTICATOR_REQUESTS and the length, both
+//# variable-length integers, and then one or more authenticator requests.
 fn encode(frame: &Frame, points: &CodePoints) -> Bytes {
     let mut bytes = Vec::with_capacity(frame.payload.len() + 16);
     varint::put(&mut bytes, points.frame_type(frame.kind).into());
@@ -224,6 +230,8 @@ impl<L: Link + ?Sized> Driver<L> {
         }
         loop {
             match ready!(self.shared.rules.link.poll_transmit(cx, usize::MAX)) {
+                //= specs/client-certs.md#section-4.1
+                //# In HTTP/3 the frame MUST be sent on the control stream.
                 Transmit::Frame(frame) => {
                     self.bytes = encode(&frame, &self.shared.rules.points);
                     self.writing = Writing::Link;
@@ -274,9 +282,25 @@ impl<L: Link + ?Sized> Future for Driver<L> {
 
 #[cfg(test)]
 mod tests {
+    use countersign_proto::FrameKind;
+
     use super::*;
 
     const OURS: Setting = Setting { id: 0xff0c, value: 8 };
+
+    #[test]
+    fn frames_have_a_type_and_a_length() {
+        //= specs/client-certs.md#section-4.1.2
+        //= type=test
+        //# The HTTP/3 frame MUST consist of the type AUTHENTICATOR_REQUESTS and the length, both
+        //# variable-length integers, and then one or more authenticator requests.
+        let kind = FrameKind::AuthenticatorRequests;
+        let points = CodePoints::default();
+        let frame = Frame { kind, payload: Bytes::from_static(b"request") };
+        assert_eq!(encode(&frame, &points), &b"\x40\xf5\x07request"[..]);
+        let frame = Frame { kind, payload: Bytes::from(vec![1; 64]) };
+        assert_eq!(encode(&frame, &points)[..5], [0x40, 0xf5, 0x40, 64, 1]);
+    }
 
     #[test]
     fn entries_are_added_inside_the_frame() {

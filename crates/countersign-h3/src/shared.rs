@@ -113,6 +113,9 @@ impl<L: Link + ?Sized> Shared<L> {
 
     /// Before the handshake is confirmed, the peer may be unable to read 1-RTT packets, and in the
     /// others an error of the application must not be named (RFC 9000, section 10.2.3).
+    //= specs/client-certs.md#decisions-bad
+    //# (ours) In HTTP/3 an error found before the handshake is confirmed MUST wait for the
+    //# confirmation.
     fn close_when_confirmed(&self, code: ErrorCode, reason: Vec<u8>) {
         if self.quic.close_reason().is_some() {
             // quinn would forget the peer's reason.

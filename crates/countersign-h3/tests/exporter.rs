@@ -1,4 +1,4 @@
-//! The hash of the negotiated suite, and values that both ends agree on, from real QUIC connections.
+//! The hash of the negotiated suite, from real QUIC connections.
 
 #![cfg(test)]
 

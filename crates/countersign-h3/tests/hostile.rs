@@ -67,6 +67,13 @@ async fn control_gets(bytes: &[u8]) -> u64 {
 
 #[tokio::test]
 async fn control_streams() {
+    //= specs/client-certs.md#decisions-limits
+    //= type=test
+    //# (ours) A second SETTINGS frame in HTTP/3 MUST be a connection error H3_FRAME_UNEXPECTED.
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A frame over the accepted size MUST be a connection error at its header, before any of
+    //# it is buffered, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     let settled = |rest: &[u8]| [control(&[OURS]), rest.to_vec()].concat();
     let cases = [
         (
@@ -162,6 +169,10 @@ async fn a_control_stream_that_is_not_wanted() {
 
 #[tokio::test]
 async fn request_streams() {
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a connection
+    //# error H3_FRAME_UNEXPECTED.
     let grease = frame(0x21, b"ignored");
     for (name, bytes, wanted) in [
         ("our frame", frame(CERTIFICATE, b"x"), H3_FRAME_UNEXPECTED),
@@ -314,6 +325,10 @@ async fn servers_that_are_early_and_wrong_see_the_code_too() {
 
 #[tokio::test]
 async fn servers_frames_have_no_place_on_a_push_or_request_stream() {
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# A client that receives this HTTP/3 frame on another stream than the control stream MUST treat
+    //# that as a connection error H3_FRAME_UNEXPECTED.
     for push in [true, false] {
         within(async {
             let (_net, client_quic, quic) = connect(&Options::default()).await;

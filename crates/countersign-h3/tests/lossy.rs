@@ -19,13 +19,14 @@ use support::within;
 async fn bodies_and_frames(seed: u64) {
     let net = Net::new(&Options::default());
     let random = SeededRandom::new(seed);
-    let relay = Relay::new(net.server.local_addr().unwrap(), move |_| match random.next_u64() % 100 {
-        0..5 => Fate::Drop,
-        5..8 => Fate::Twice,
-        8..15 => Fate::Late,
-        _ => Fate::Pass,
-    })
-    .await;
+    let relay =
+        Relay::new(net.server.local_addr().unwrap(), move |_| match random.next_u64() % 100 {
+            0..5 => Fate::Drop,
+            5..8 => Fate::Twice,
+            8..15 => Fate::Late,
+            _ => Fate::Pass,
+        })
+        .await;
     let connecting = net.client.connect(relay.address, SERVER_NAME).unwrap();
     let accepting = async { net.server.accept().await.unwrap().await };
     let (client_quic, server_quic) = tokio::try_join!(connecting, accepting).unwrap();
@@ -63,6 +64,10 @@ async fn nothing_hangs_or_gets_lost() {
 /// lost a few times here, while the server has already sent what it should not.
 #[tokio::test]
 async fn the_code_outlives_a_lost_finished() {
+    //= specs/client-certs.md#decisions-bad
+    //= type=test
+    //# (ours) In HTTP/3 an error found before the handshake is confirmed MUST wait for the
+    //# confirmation.
     within(async {
         let net = Net::new(&Options::default());
         let mut sent = 0;

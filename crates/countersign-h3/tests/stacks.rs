@@ -87,6 +87,10 @@ async fn many_requests_at_once() {
 
 #[tokio::test]
 async fn settings_go_both_ways_inside_the_stacks_own() {
+    //= specs/client-certs.md#section-3.1.2
+    //= type=test
+    //# In HTTP/3 the setting MUST travel as an ordinary parameter of the SETTINGS frame under its own
+    //# identifier.
     within(async {
         let Pair { net: _net, client_link, server_link, requests: _requests, .. } =
             pair(&Options::default()).await;
@@ -162,6 +166,9 @@ async fn frames_go_on_after_goaway() {
 
 #[tokio::test]
 async fn frames_go_out_while_nobody_polls_the_stack() {
+    //= specs/client-certs.md#section-4.1
+    //= type=test
+    //# In HTTP/3 the frame MUST be sent on the control stream.
     within(async {
         let (_net, client_quic, server_quic) = connect(&Options::default()).await;
         let client_link = Arc::new(MockLink::new(Role::Client));
