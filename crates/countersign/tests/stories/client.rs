@@ -11,13 +11,13 @@ use countersign_testkit::{TlsOptions, within};
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
 
-use crate::support::{Client, credential, origin, provider, rules, serve, show};
+use crate::support::{Client, Version, credential, origin, provider, rules, serve, show};
 
-#[tokio::test]
-async fn a_certificate_can_be_presented_unasked() {
+async fn a_certificate_can_be_presented_unasked(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules().generic_challenges(2)).await;
-        let mut client = Client::connect(address, StaticCredentials::new().keep_generic(), 3).await;
+        let mut client =
+            Client::connect(version, address, StaticCredentials::new().keep_generic(), 3).await;
         client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
         assert_eq!(client.get("/admin").await, (200, "user".into()));
         client.handle.present(Arc::new(credential(&test_pki().device))).await.unwrap();
@@ -26,38 +26,36 @@ async fn a_certificate_can_be_presented_unasked() {
     .await;
 }
 
-#[tokio::test]
-async fn a_limit_of_one_is_enough_to_present() {
+async fn a_limit_of_one_is_enough_to_present(version: Version) {
     within(async {
         let rules = countersign::server::AuthConfig::builder(provider())
             .credential(crate::support::user())
             .credential(crate::support::device())
             .generic_challenges(4);
         let address = serve(&TlsOptions::default(), rules).await;
-        let mut client = Client::connect(address, StaticCredentials::new().keep_generic(), 1).await;
+        let mut client =
+            Client::connect(version, address, StaticCredentials::new().keep_generic(), 1).await;
         client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
         assert_eq!(client.get("/admin").await, (200, "user".into()));
     })
     .await;
 }
 
-#[tokio::test]
-async fn kept_challenges_do_not_block_a_targeted_one() {
+async fn kept_challenges_do_not_block_a_targeted_one(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules().generic_challenges(3)).await;
         let shown = show(address, &[&test_pki().device, &test_pki().alice]).keep_generic();
-        let mut client = Client::connect(address, shown, 4).await;
+        let mut client = Client::connect(version, address, shown, 4).await;
         assert_eq!(client.get("/admin").await.0, 200);
     })
     .await;
 }
 
-#[tokio::test]
-async fn declining_generic_challenges_is_no_endless_loop() {
+async fn declining_generic_challenges_is_no_endless_loop(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules().generic_challenges(3)).await;
         let shown = show(address, &[&test_pki().device, &test_pki().alice]);
-        let mut client = Client::connect(address, shown, 8).await;
+        let mut client = Client::connect(version, address, shown, 8).await;
         assert_eq!(client.get("/admin").await.0, 200);
         assert_eq!(client.get("/device").await.0, 200);
         let (challenges, proofs) = client.counts();
@@ -111,8 +109,7 @@ impl RemoteKey for Agent {
     }
 }
 
-#[tokio::test]
-async fn the_key_may_live_elsewhere() {
+async fn the_key_may_live_elsewhere(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let alice = &test_pki().alice;
@@ -120,7 +117,7 @@ async fn the_key_may_live_elsewhere() {
         let chain = Chain::new(alice.chain.clone()).unwrap();
         let remote = ClientCredential::remote(chain, Arc::new(Agent(key)));
         let shown = StaticCredentials::new().identity(origin(address), remote);
-        let mut client = Client::connect(address, shown, 2).await;
+        let mut client = Client::connect(version, address, shown, 2).await;
         assert_eq!(client.get("/admin").await.0, 200);
     })
     .await;
@@ -143,14 +140,13 @@ impl RemoteKey for Unplugged {
     }
 }
 
-#[tokio::test]
-async fn a_key_that_does_not_sign_declines_and_says_why() {
+async fn a_key_that_does_not_sign_declines_and_says_why(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
         let chain = Chain::new(test_pki().alice.chain.clone()).unwrap();
         let remote = ClientCredential::remote(chain, Arc::new(Unplugged));
         let shown = StaticCredentials::new().identity(origin(address), remote);
-        let mut client = Client::connect(address, shown, 2).await;
+        let mut client = Client::connect(version, address, shown, 2).await;
         let (status, body) = client.get("/admin").await;
         assert_eq!(status, 403);
         assert!(body.contains("credential-declined"), "{body}");
@@ -164,8 +160,7 @@ async fn a_key_that_does_not_sign_declines_and_says_why() {
     .await;
 }
 
-#[tokio::test]
-async fn an_identity_for_another_origin_is_not_shown() {
+async fn an_identity_for_another_origin_is_not_shown(version: Version) {
     //= specs/client-certs.md#section-5.3
     //= type=test
     //# A client SHOULD NOT present a certificate that identifies it where the resource or the
@@ -174,7 +169,7 @@ async fn an_identity_for_another_origin_is_not_shown() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let elsewhere = countersign::client::Origin::new("localhost", address.port() ^ 1);
         let shown = StaticCredentials::new().identity(elsewhere, credential(&test_pki().alice));
-        let mut client = Client::connect(address, shown, 2).await;
+        let mut client = Client::connect(version, address, shown, 2).await;
         assert!(client.get("/admin").await.1.contains("credential-declined"));
         assert_eq!(client.counts().1, 0);
     })
@@ -187,7 +182,8 @@ async fn the_limit_can_be_raised_on_a_live_connection() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
         let mut client =
-            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 1).await;
+            Client::connect(Version::H2, address, show(address, &[&pki.device, &pki.alice]), 1)
+                .await;
         assert_eq!(client.get("/device").await.0, 200);
         client.handle.set_limit(5).unwrap();
         assert_eq!(client.handle.set_limit(0), Err(Misuse::LimitTakenBack));
@@ -195,3 +191,13 @@ async fn the_limit_can_be_raised_on_a_live_connection() {
     })
     .await;
 }
+
+crate::support::over_both_versions!(
+    a_certificate_can_be_presented_unasked,
+    a_limit_of_one_is_enough_to_present,
+    kept_challenges_do_not_block_a_targeted_one,
+    declining_generic_challenges_is_no_endless_loop,
+    the_key_may_live_elsewhere,
+    a_key_that_does_not_sign_declines_and_says_why,
+    an_identity_for_another_origin_is_not_shown,
+);

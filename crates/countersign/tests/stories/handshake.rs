@@ -4,7 +4,7 @@ use countersign::client::NoCredentials;
 use countersign_testkit::tls::test_pki;
 use countersign_testkit::{Suite, TlsOptions, within};
 
-use crate::support::{Client, device, provider, serve, user};
+use crate::support::{Client, Version, device, provider, serve, user};
 
 fn with_client_certificate() -> TlsOptions {
     TlsOptions {
@@ -23,7 +23,8 @@ async fn a_certificate_from_the_handshake_counts_where_it_is_accepted() {
                 .credential(user)
                 .credential(device());
             let address = serve(&tls, rules).await;
-            let mut client = Client::connect_with(&tls, address, NoCredentials, 0).await;
+            let mut client =
+                Client::connect_with(Version::H2, &tls, address, NoCredentials, 0).await;
             assert_eq!(client.get("/admin").await.0, status);
             assert_eq!(client.get("/device").await.0, 403, "it is no other credential");
         }
@@ -40,7 +41,7 @@ async fn tls_1_2_without_extended_master_secret_has_no_extension() {
             .credential(device());
         let address = serve(&tls, rules).await;
         let shown = crate::support::show(address, &[&test_pki().alice]);
-        let mut client = Client::connect_with(&tls, address, shown, 2).await;
+        let mut client = Client::connect_with(Version::H2, &tls, address, shown, 2).await;
         assert!(client.get("/admin").await.1.contains("credential-missing"));
     })
     .await;
@@ -56,10 +57,10 @@ async fn a_rejected_certificate_from_the_handshake_is_the_reason_if_nobody_can_b
             .credential(user().accept_handshake())
             .credential(device());
         let address = serve(&tls, rules).await;
-        let mut client = Client::connect_with(&tls, address, NoCredentials, 0).await;
+        let mut client = Client::connect_with(Version::H2, &tls, address, NoCredentials, 0).await;
         assert!(client.get("/admin").await.1.contains("credential-untrusted"));
         let shown = crate::support::show(address, &[&test_pki().alice]);
-        let mut client = Client::connect_with(&tls, address, shown, 1).await;
+        let mut client = Client::connect_with(Version::H2, &tls, address, shown, 1).await;
         assert_eq!(client.get("/admin").await.0, 200, "who can be asked, is asked");
     })
     .await;

@@ -6,5 +6,6 @@
 mod client;
 mod handshake;
 mod pool;
+mod quic;
 mod server;
 mod support;

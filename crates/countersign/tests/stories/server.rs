@@ -7,10 +7,9 @@ use countersign::client::{ClientHandle, NoCredentials, StaticCredentials};
 use countersign_testkit::tls::test_pki;
 use countersign_testkit::{Suite, TlsOptions, within};
 
-use crate::support::{Client, device, rules, serve, show, user};
+use crate::support::{Client, Send, Version, device, rules, serve, show, user};
 
-#[tokio::test]
-async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
+async fn a_device_on_connect_and_a_user_when_the_page_needs_one(version: Version) {
     //= specs/client-certs.md#section-1.2
     //= type=test
     //# A server MAY accept a certificate and tie it to the client's session or to certain later
@@ -47,7 +46,7 @@ async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
         let mut client =
-            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 2).await;
+            Client::connect(version, address, show(address, &[&pki.device, &pki.alice]), 2).await;
         assert_eq!(client.get("/device").await, (200, "device".into()));
         assert_eq!(client.counts(), (1, 1));
         assert_eq!(client.get("/admin").await, (200, "device,user".into()));
@@ -58,8 +57,7 @@ async fn a_device_on_connect_and_a_user_when_the_page_needs_one() {
     .await;
 }
 
-#[tokio::test]
-async fn both_message_types_and_both_hashes_work() {
+async fn both_message_types_and_both_hashes_work(version: Version) {
     within(async {
         for suite in [Suite::Tls13Sha256, Suite::Tls13Sha384] {
             for message_type in
@@ -68,7 +66,7 @@ async fn both_message_types_and_both_hashes_work() {
                 let tls = TlsOptions::default().suite(suite);
                 let address = serve(&tls, rules().message_type(message_type)).await;
                 let shown = show(address, &[&test_pki().alice]);
-                let mut client = Client::connect_with(&tls, address, shown, 1).await;
+                let mut client = Client::connect_with(version, &tls, address, shown, 1).await;
                 assert_eq!(client.get("/admin").await.0, 200, "{suite:?} {message_type:?}");
             }
         }
@@ -76,8 +74,7 @@ async fn both_message_types_and_both_hashes_work() {
     .await;
 }
 
-#[tokio::test]
-async fn requests_that_need_the_same_credential_share_one_question() {
+async fn requests_that_need_the_same_credential_share_one_question(version: Version) {
     //= specs/client-certs.md#section-5.4
     //= type=test
     //# A server MUST NOT assume that two streams of one connection can have different certificate
@@ -90,15 +87,11 @@ async fn requests_that_need_the_same_credential_share_one_question() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let pki = test_pki();
         let mut client =
-            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 4).await;
+            Client::connect(version, address, show(address, &[&pki.device, &pki.alice]), 4).await;
         client.get("/device").await;
         let requests = (0..20).map(|_| {
             let mut send = client.send.clone();
-            let uri = format!("https://{address}/admin");
-            async move {
-                let request = http::Request::get(uri).body(http_body_util::Empty::new()).unwrap();
-                send.send_request(request).await.unwrap().status().as_u16()
-            }
+            async move { send.get(address, "/admin").await.0 }
         });
         let statuses = futures_util::future::join_all(requests).await;
         assert_eq!(statuses, vec![200; 20]);
@@ -107,8 +100,7 @@ async fn requests_that_need_the_same_credential_share_one_question() {
     .await;
 }
 
-#[tokio::test]
-async fn a_limit_of_one_is_enough_for_two_credentials() {
+async fn a_limit_of_one_is_enough_for_two_credentials(version: Version) {
     within(async {
         let rules = rules().credential(countersign::server::CredentialKind::new(
             "other",
@@ -117,15 +109,14 @@ async fn a_limit_of_one_is_enough_for_two_credentials() {
         let address = serve(&TlsOptions::default(), rules).await;
         let pki = test_pki();
         let mut client =
-            Client::connect(address, show(address, &[&pki.device, &pki.alice]), 1).await;
+            Client::connect(version, address, show(address, &[&pki.device, &pki.alice]), 1).await;
         assert_eq!(client.get("/admin").await.0, 200);
         assert_eq!(client.get("/device").await.0, 200);
     })
     .await;
 }
 
-#[tokio::test]
-async fn what_a_client_cannot_show_is_refused_with_the_reason() {
+async fn what_a_client_cannot_show_is_refused_with_the_reason(version: Version) {
     //= specs/client-certs.md#section-1.2
     //= type=test
     //# A server SHOULD judge every credential it receives by its own policy.
@@ -170,7 +161,7 @@ async fn what_a_client_cannot_show_is_refused_with_the_reason() {
             (show(address, &[&pki.expired]), "credential-expired"),
             (show(address, &[&pki.revoked]), "credential-revoked"),
         ] {
-            let mut client = Client::connect(address, shown, 2).await;
+            let mut client = Client::connect(version, address, shown, 2).await;
             let (status, body) = client.get("/admin").await;
             let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert_eq!(status, 403);
@@ -182,11 +173,10 @@ async fn what_a_client_cannot_show_is_refused_with_the_reason() {
     .await;
 }
 
-#[tokio::test]
-async fn a_client_without_the_extension_cannot_be_asked() {
+async fn a_client_without_the_extension_cannot_be_asked(version: Version) {
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
-        let mut client = Client::connect(address, NoCredentials, 0).await;
+        let mut client = Client::connect(version, address, NoCredentials, 0).await;
         let (status, body) = client.get("/admin").await;
         assert_eq!(status, 403);
         assert!(body.contains("urn:countersign:credential-missing"), "{body}");
@@ -208,15 +198,14 @@ impl countersign::client::CredentialResolver for Silent {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured() {
+async fn a_client_that_never_answers_is_waited_for_no_longer_than_configured(version: Version) {
     //= specs/client-certs.md#decisions-identities
     //= type=test
     //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
     within(async {
         let rules = rules().answer_timeout(Duration::from_millis(50));
         let address = serve(&TlsOptions::default(), rules).await;
-        let mut client = Client::connect(address, Silent, 4).await;
+        let mut client = Client::connect(version, address, Silent, 4).await;
         let (status, body) = client.get("/admin").await;
         assert_eq!(status, 403);
         assert!(body.contains("urn:countersign:credential-timeout"), "{body}");
@@ -269,11 +258,10 @@ async fn connect_resuming(
             .await
             .unwrap();
     tokio::spawn(connection);
-    (kind, Client { send, handle, log: Default::default(), address })
+    (kind, Client { send: Send::H2(send), handle, log: Default::default(), address })
 }
 
-#[tokio::test]
-async fn a_constraint_is_asked_after_the_verifier() {
+async fn a_constraint_is_asked_after_the_verifier(version: Version) {
     //= specs/client-certs.md#section-5.1
     //= type=test
     //# A server MUST make sure that a client's certificate belongs to the identity that is meant.
@@ -293,9 +281,20 @@ async fn a_constraint_is_asked_after_the_verifier() {
             .credential(user);
         let address = serve(&TlsOptions::default(), rules).await;
         for (issued, status) in [(&test_pki().alice, 200), (&test_pki().bob, 403)] {
-            let mut client = Client::connect(address, show(address, &[issued]), 1).await;
+            let mut client = Client::connect(version, address, show(address, &[issued]), 1).await;
             assert_eq!(client.get("/admin").await.0, status);
         }
     })
     .await;
 }
+
+crate::support::over_both_versions!(
+    a_device_on_connect_and_a_user_when_the_page_needs_one,
+    both_message_types_and_both_hashes_work,
+    requests_that_need_the_same_credential_share_one_question,
+    a_limit_of_one_is_enough_for_two_credentials,
+    what_a_client_cannot_show_is_refused_with_the_reason,
+    a_client_without_the_extension_cannot_be_asked,
+    a_client_that_never_answers_is_waited_for_no_longer_than_configured,
+    a_constraint_is_asked_after_the_verifier,
+);

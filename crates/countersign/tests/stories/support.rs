@@ -15,7 +15,7 @@ use countersign::client::{
 use countersign::server::{
     Acceptor, AuthConfig, AuthConfigBuilder, CredentialKind, RequireCredentialLayer,
 };
-use countersign::{Chain, Credential};
+use countersign::{Chain, Credential, h3};
 use countersign_testkit::tls::{roots, test_pki};
 use countersign_testkit::{TlsOptions, pki::Issued};
 use http_body_util::{BodyExt, Empty};
@@ -56,7 +56,34 @@ pub(crate) fn rules() -> AuthConfigBuilder {
         .answer_timeout(Duration::from_secs(15))
 }
 
-/// Serves in the background until the test's runtime ends.
+/// The version of HTTP that a story is told over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    H2,
+    H3,
+}
+
+/// Makes two tests of each story: over TCP and over QUIC.
+macro_rules! over_both_versions {
+    ($($story:ident),* $(,)?) => {
+        mod h2 {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(crate::support::Version::H2).await;
+            })*
+        }
+        mod h3 {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(crate::support::Version::H3).await;
+            })*
+        }
+    };
+}
+pub(crate) use over_both_versions;
+
+/// Serves one router in the background until the test's runtime ends: HTTP/2 over TCP and HTTP/3 over
+/// UDP, on the same port.
 pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketAddr {
     let names = |identities: Identities| async move {
         let names: Vec<_> = identities.0.iter().map(|one| one.credential().to_owned()).collect();
@@ -66,12 +93,54 @@ pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketA
         .route("/admin", get(names).layer(RequireCredentialLayer::new("user")))
         .route("/device", get(names).layer(RequireCredentialLayer::new("device")))
         .route("/", get(names));
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rules = Arc::new(rules.build().unwrap());
+    let (tcp, udp) = bind(tls).await;
     let address = tcp.local_addr().unwrap();
-    let acceptor = Acceptor::new(Arc::new(tls.server_config()), Arc::new(rules.build().unwrap()));
-    let listener = Listener::new(tcp, acceptor).unwrap();
+    if let Some(endpoint) = udp {
+        tokio::spawn(serve_h3(endpoint, h3::Acceptor::new(rules.clone()), app.clone()));
+    }
+    let listener = Listener::new(tcp, Acceptor::new(Arc::new(tls.server_config()), rules)).unwrap();
     tokio::spawn(async move { axum::serve(listener, into_make_service(app)).await });
     address
+}
+
+/// A TCP listener, and a QUIC endpoint on the same port where TLS 1.3 is spoken.
+async fn bind(tls: &TlsOptions) -> (TcpListener, Option<quinn::Endpoint>) {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = tls.server_config();
+        config.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
+        let crypto =
+            quinn::crypto::rustls::QuicServerConfig::with_initial(Arc::new(config), initial());
+        let Ok(crypto) = crypto else {
+            return (tcp, None);
+        };
+        let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        // Another program may have the port in UDP.
+        if let Ok(endpoint) = quinn::Endpoint::server(config, tcp.local_addr().unwrap()) {
+            return (tcp, Some(endpoint));
+        }
+    }
+}
+
+/// The suite that QUIC's first packets are protected with, whatever is negotiated later.
+fn initial() -> rustls::quic::Suite {
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    suite.tls13().unwrap().quic_suite().unwrap()
+}
+
+async fn serve_h3(endpoint: quinn::Endpoint, acceptor: h3::Acceptor, app: Router) {
+    while let Some(incoming) = endpoint.accept().await {
+        let (acceptor, app) = (acceptor.clone(), app.clone());
+        tokio::spawn(async move {
+            let (connection, _handle) = acceptor.accept(incoming).await?;
+            let service = tower::service_fn(move |request: http::Request<h3::RequestBody>| {
+                tower::ServiceExt::oneshot(app.clone(), request.map(axum::body::Body::new))
+            });
+            connection.serve(service, std::future::pending()).await;
+            Ok::<_, h3::AcceptError>(())
+        });
+    }
 }
 
 pub(crate) fn credential(issued: &Issued) -> ClientCredential {
@@ -107,22 +176,31 @@ impl Observer for Log {
 
 /// One connection with everything a test looks at.
 pub(crate) struct Client {
-    pub(crate) send: SendRequest<Empty<Bytes>>,
+    pub(crate) send: Send,
     pub(crate) handle: ClientHandle,
     pub(crate) log: Arc<Log>,
     pub(crate) address: SocketAddr,
 }
 
+/// What sends its requests.
+#[derive(Clone)]
+pub(crate) enum Send {
+    H2(SendRequest<Empty<Bytes>>),
+    H3(h3::Client),
+}
+
 impl Client {
     pub(crate) async fn connect(
+        version: Version,
         address: SocketAddr,
         resolver: impl CredentialResolver,
         limit: u32,
     ) -> Self {
-        Self::connect_with(&TlsOptions::default(), address, resolver, limit).await
+        Self::connect_with(version, &TlsOptions::default(), address, resolver, limit).await
     }
 
     pub(crate) async fn connect_with(
+        version: Version,
         tls: &TlsOptions,
         address: SocketAddr,
         resolver: impl CredentialResolver,
@@ -135,26 +213,20 @@ impl Client {
             .observer(log.clone())
             .build()
             .unwrap();
-        let handshaker = Handshaker::new(Arc::new(tls.client_config()), Arc::new(auth));
-        let tcp = TcpStream::connect(address).await.unwrap();
-        let (stream, handle) = handshaker.connect(tcp, origin(address)).await.unwrap();
-        let (send, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        tokio::spawn(connection);
+        let mut config = tls.client_config();
+        let (send, handle) = match version {
+            Version::H2 => connect_h2(config, auth, address).await,
+            Version::H3 => {
+                config.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
+                connect_h3(config, auth, address).await
+            }
+        };
         Self { send, handle, log, address }
     }
 
     /// Status and body of a GET.
     pub(crate) async fn get(&mut self, path: &str) -> (u16, String) {
-        let request = http::Request::get(format!("https://{}{path}", self.address))
-            .body(Empty::new())
-            .unwrap();
-        let response = self.send.send_request(request).await.unwrap();
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        self.send.get(self.address, path).await
     }
 
     /// How many challenges arrived, and how many were answered with a certificate.
@@ -166,5 +238,63 @@ impl Client {
             .filter(|event| matches!(event, Event::Answer { credential: Some(_), .. }))
             .count();
         (challenges, proofs)
+    }
+}
+
+pub(crate) async fn connect_h2(
+    config: rustls::ClientConfig,
+    auth: client::AuthConfig,
+    address: SocketAddr,
+) -> (Send, ClientHandle) {
+    let handshaker = Handshaker::new(Arc::new(config), Arc::new(auth));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let (stream, handle) = handshaker.connect(tcp, origin(address)).await.unwrap();
+    let (send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    (Send::H2(send), handle)
+}
+
+async fn connect_h3(
+    config: rustls::ClientConfig,
+    auth: client::AuthConfig,
+    address: SocketAddr,
+) -> (Send, ClientHandle) {
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (client, handle) = connect_on(&endpoint, config, auth, address).await;
+    (Send::H3(client), handle)
+}
+
+/// An HTTP/3 connection from `endpoint`.
+pub(crate) async fn connect_on(
+    endpoint: &quinn::Endpoint,
+    config: rustls::ClientConfig,
+    auth: client::AuthConfig,
+    address: SocketAddr,
+) -> (h3::Client, ClientHandle) {
+    let crypto =
+        quinn::crypto::rustls::QuicClientConfig::with_initial(Arc::new(config), initial()).unwrap();
+    let handshaker =
+        h3::Handshaker::new(quinn::ClientConfig::new(Arc::new(crypto)), Arc::new(auth));
+    handshaker.connect(endpoint, address, origin(address)).await.unwrap()
+}
+
+impl Send {
+    pub(crate) async fn get(&mut self, address: SocketAddr, path: &str) -> (u16, String) {
+        let request =
+            http::Request::get(format!("https://{address}{path}")).body(Empty::new()).unwrap();
+        let (status, body) = match self {
+            Self::H2(send) => {
+                let response = send.send_request(request).await.unwrap();
+                (response.status(), response.into_body().collect().await.unwrap().to_bytes())
+            }
+            Self::H3(send) => {
+                let response = send.send(request).await.unwrap();
+                (response.status(), response.into_body().collect().await.unwrap().to_bytes())
+            }
+        };
+        (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
     }
 }
