@@ -50,7 +50,7 @@ pub(crate) fn user() -> CredentialKind {
 
 /// The rules of most stories: the device is asked for on connect, the user when `/admin` is opened.
 pub(crate) fn rules() -> AuthConfigBuilder {
-    AuthConfig::builder(TlsOptions::default().provider())
+    AuthConfig::builder(provider())
         .credential(device().ask_on_connect())
         .credential(user())
         .answer_timeout(Duration::from_secs(15))
@@ -161,7 +161,7 @@ pub(crate) fn show(address: SocketAddr, identities: &[&Issued]) -> StaticCredent
 }
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    TlsOptions::default().provider()
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// What the client's observer was told.
