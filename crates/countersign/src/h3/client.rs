@@ -60,6 +60,16 @@ impl Handshaker {
     ) -> Result<(Client, ClientHandle), ConnectError> {
         // Awaiting the connection, not its 0-RTT form, is what keeps requests out of early data.
         let quic = endpoint.connect_with(self.quic.clone(), address, origin.host())?.await?;
+        self.begin(quic, origin).await
+    }
+
+    /// Begins HTTP/3 on a QUIC connection to the server of `origin` that was opened otherwise, with the
+    /// handshake complete and no stream in use.
+    pub async fn begin(
+        &self,
+        quic: quinn::Connection,
+        origin: Origin,
+    ) -> Result<(Client, ClientHandle), ConnectError> {
         let values = countersign_h3::exporter_values(&quic, &self.auth.provider)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
             .ok();
