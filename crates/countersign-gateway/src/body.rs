@@ -1,11 +1,69 @@
 //! Bodies on their way through: frame by frame, as the receiving side makes room, never gathered.
+//! From [`Received`] on, nothing depends on the version that the client speaks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use countersign::h3;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Either};
+use hyper::body::Incoming;
+
+/// The body of a request, from HTTP/1.1 or 2, or from HTTP/3.
+pub(crate) type Received = Either<Incoming, Begun>;
+
+/// A body from HTTP/3 whose beginning was waited for, if need be.
+///
+/// HTTP/3 tells apart a request without a body and one whose body has not come yet only by the end
+/// of the stream, which may come after the header section. Before it is known, a body would have to
+/// be announced to an HTTP/1.1 backend.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    inner: h3::RequestBody,
+    first: Option<Result<Frame<Bytes>, <h3::RequestBody as Body>::Error>>,
+}
+
+impl Begun {
+    /// Takes a body as it is: there may be one.
+    pub(crate) fn at_once(inner: h3::RequestBody) -> Self {
+        Self { inner, first: None }
+    }
+
+    /// Waits until there is some of the body, or certainly none.
+    pub(crate) async fn wait(mut inner: h3::RequestBody) -> Self {
+        let first = inner.frame().await;
+        Self { inner, first }
+    }
+}
+
+impl Body for Begun {
+    type Data = Bytes;
+    type Error = <h3::RequestBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut self.inner).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.first {
+            None => self.inner.size_hint(),
+            // Its size is no longer in the rest's; the length field speaks for the whole.
+            Some(_) => SizeHint::default(),
+        }
+    }
+}
 
 /// A body that is relayed; its trailers are cleaned, its data is left alone.
 #[derive(Debug)]

@@ -2,16 +2,19 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign::h3;
 use countersign::server::{AuthHandle, Denied, Identity, ServerStream};
 use countersign_proto::Rejection;
+use http::header::{ALT_SVC, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,10 +22,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::body::Relayed;
+use crate::body::{Begun, Received, Relayed};
 use crate::caller::Caller;
 use crate::headers;
 use crate::policy::{self, Admission};
@@ -38,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Upstreams,
     /// Who this deployment is in `Proxy-Status`.
     pub(crate) proxy_name: String,
+    /// What clients on TCP are told of HTTP/3, if it is on.
+    pub(crate) alt_svc: Option<HeaderValue>,
     /// HTTP/1.1 and HTTP/2 as they are served here; ALPN chooses.
     pub(crate) http1: auto::Builder<TokioExecutor>,
     pub(crate) http2: auto::Builder<TokioExecutor>,
@@ -55,7 +60,7 @@ pub(crate) async fn serve(
     stream: ServerStream<TcpStream>,
     auth: AuthHandle,
     client: IpAddr,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) {
     let h2 = stream.alpn() == Some(b"h2");
     let activity = Arc::new(Activity::default());
@@ -63,46 +68,97 @@ pub(crate) async fn serve(
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
         let (shared, session) = (Arc::clone(&shared), Arc::clone(&session));
-        async move { Ok::<_, Infallible>(answer(&shared, &session, request, exchange).await) }
+        async move {
+            let request = request.map(Either::Left);
+            let mut response = answer(&shared, &session, request, exchange).await;
+            if let Some(alt_svc) = &shared.alt_svc {
+                response.headers_mut().insert(ALT_SVC, alt_svc.clone());
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let builder = if h2 { &shared.http2 } else { &shared.http1 };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
-    let mut closing = false;
-    let mut alarm = Instant::now() + shared.idle_timeout;
-    loop {
-        let end = tokio::select! {
-            outcome = connection.as_mut() => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%client, error = %error, "a connection failed");
-                }
-                return;
-            }
-            _ = shutdown.changed(), if !closing => true,
-            () = sleep_until(alarm) => activity.idle_since().is_some_and(|since| {
-                since.elapsed() >= shared.idle_timeout
-            }),
-        };
-        if closing && activity.idle_since().is_some() {
-            // It was told to end, nothing is in flight, and it is still there.
-            return;
-        }
-        if end {
-            connection.as_mut().graceful_shutdown();
-            closing = true;
-        }
-        alarm = if closing {
-            Instant::now() + shared.closing_timeout
-        } else {
-            activity.idle_since().unwrap_or_else(Instant::now) + shared.idle_timeout
-        };
+    tokio::select! {
+        outcome = connection.as_mut() => return ended(client, outcome),
+        () = activity.end(shared.idle_timeout, shutdown) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        outcome = connection => ended(client, outcome),
+        () = activity.overdue(shared.closing_timeout) => {}
+    }
+}
+
+fn ended<E: std::fmt::Display>(client: IpAddr, outcome: Result<(), E>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%client, %error, "a connection failed");
+    }
+}
+
+/// The same for HTTP/3.
+pub(crate) async fn serve_quic(
+    shared: Arc<Shared>,
+    connection: h3::Connection,
+    auth: AuthHandle,
+    client: IpAddr,
+    shutdown: watch::Receiver<bool>,
+) {
+    let activity = Arc::new(Activity::default());
+    let session = Arc::new(Session { auth, client, callers: Mutex::default() });
+    let (idle_timeout, closing_timeout) = (shared.idle_timeout, shared.closing_timeout);
+    let service = Http3Service { shared, session, activity: Arc::clone(&activity) };
+    let closing = Notify::new();
+    let limit = async {
+        activity.end(idle_timeout, shutdown).await;
+        closing.notify_one();
+        activity.overdue(closing_timeout).await;
+    };
+    tokio::select! {
+        () = connection.serve(service, closing.notified()) => {}
+        () = limit => {}
+    }
+}
+
+/// Answers the requests of one HTTP/3 connection.
+#[derive(Clone)]
+struct Http3Service {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    activity: Arc<Activity>,
+}
+
+impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<h3::RequestBody>) -> Self::Future {
+        let exchange = self.activity.begin();
+        let (shared, session) = (Arc::clone(&self.shared), Arc::clone(&self.session));
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+            let body = if bodiless && !parts.headers.contains_key(CONTENT_LENGTH) {
+                Begun::wait(body).await
+            } else {
+                Begun::at_once(body)
+            };
+            let request = Request::from_parts(parts, Either::Right(body));
+            Ok(answer(&shared, &session, request, exchange).await)
+        })
     }
 }
 
 async fn answer(
     shared: &Shared,
     session: &Session,
-    request: Request<Incoming>,
+    request: Request<Received>,
     exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
@@ -127,7 +183,7 @@ async fn relay(
     shared: &Shared,
     session: &Session,
     mut parts: Parts,
-    body: Incoming,
+    body: Received,
     exchange: Exchange,
 ) -> Result<Response<Relayed<Incoming, Exchange>>, Problem> {
     let Admission { route, path, authority, callers } =
@@ -226,6 +282,31 @@ impl Activity {
     fn idle_since(&self) -> Option<Instant> {
         let (exchanges, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (exchanges == 0).then_some(since)
+    }
+
+    /// Waits until the connection shall end: `shutdown` changes, or nothing happens for `idle`.
+    async fn end(&self, idle: Duration, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            let since = self.idle_since();
+            if since.is_some_and(|since| since.elapsed() >= idle) {
+                return;
+            }
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = sleep_until(since.unwrap_or_else(Instant::now) + idle) => {}
+            }
+        }
+    }
+
+    /// Waits until a connection that was told to end has nothing in flight and has had `closing`
+    /// to go.
+    async fn overdue(&self, closing: Duration) {
+        loop {
+            sleep(closing).await;
+            if self.idle_since().is_some() {
+                return;
+            }
+        }
     }
 }
 

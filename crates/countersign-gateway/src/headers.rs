@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::{HeaderValue, Version};
@@ -74,9 +74,11 @@ pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
 /// Makes a backend's response fields fit for the client.
 ///
 /// A response that varies with the identity fields must not be reused by the client's own cache,
-/// which never sees them (RFC 9440, section 2.4): its `Vary` becomes `*`.
+/// which never sees them (RFC 9440, section 2.4): its `Vary` becomes `*`. `Alt-Svc` would lead the
+/// client past this gateway.
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
+    headers.remove(ALT_SVC);
     let varies = headers.get_all(VARY).iter().any(|value| {
         value
             .to_str()

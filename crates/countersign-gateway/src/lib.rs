@@ -1,7 +1,7 @@
 //! A reverse proxy that asks clients for certificates on live connections, per route.
 //!
-//! [`Config`] reads and checks a configuration, [`Gateway`] serves it: HTTP/2 and HTTP/1.1 over TLS
-//! in front, HTTP/1.1 and HTTP/2 without TLS to the backends. Every request gets one decision, in
+//! [`Config`] reads and checks a configuration, [`Gateway`] serves it: HTTP/3, HTTP/2 and HTTP/1.1
+//! over TLS in front, HTTP/1.1 and HTTP/2 without TLS to the backends. Every request gets one decision, in
 //! one place and alike for every HTTP version: its path is normalised, a route found, the
 //! credentials that the route requires are asked for over the live connection, the route's `allow`
 //! is applied; then it is forwarded with what the backend may know about the caller, or refused
@@ -21,6 +21,7 @@ mod names;
 mod path;
 mod policy;
 mod problem;
+mod quic;
 mod route;
 mod server;
 mod upstream;

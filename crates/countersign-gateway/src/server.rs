@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::h3;
 use countersign::server::{Acceptor, AuthConfig, CredentialKind};
+use http::HeaderValue;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
@@ -25,6 +27,7 @@ use crate::config::Config;
 use crate::connection::{self, Shared};
 use crate::credential::{Credential, PossessionOnly};
 use crate::names::Name;
+use crate::quic;
 use crate::upstream::Upstreams;
 
 /// How much of everything. Safe for a public listener; not configurable yet.
@@ -62,10 +65,10 @@ impl Default for Limits {
 const MAX_FRAME: u32 = 64 * 1024;
 /// The longest header section taken, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
-/// Requests at a time on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
-/// How often, and how long, an HTTP/2 client is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Requests at a time on one connection.
+pub(crate) const MAX_STREAMS: u32 = 128;
+/// How often, and how long, a client is asked whether it is still there.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long to wait after an accept that failed, mostly for file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,6 +78,14 @@ pub enum GatewayError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The address cannot be listened on for HTTP/3.
+    #[error("cannot listen on {address} for UDP: {source}")]
+    ListenUdp {
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -93,8 +104,17 @@ pub struct Gateway {
     listener: TcpListener,
     local_addr: SocketAddr,
     acceptor: Acceptor,
+    http3: Option<Http3>,
     shared: Arc<Shared>,
     limits: Limits,
+}
+
+/// The other half of the listener.
+#[derive(Clone)]
+struct Http3 {
+    endpoint: quinn::Endpoint,
+    local_addr: SocketAddr,
+    acceptor: h3::Acceptor,
 }
 
 impl Gateway {
@@ -110,19 +130,29 @@ impl Gateway {
     pub(crate) async fn bind_with(config: Config, limits: Limits) -> Result<Self, GatewayError> {
         let address = config.address;
         let listen = |source| GatewayError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let (listener, socket) = quic::listen(address, config.http3).await?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let acceptor = acceptor(&config)?;
+        let auth = Arc::new(auth_config(&config)?);
+        let acceptor = Acceptor::new(Arc::new(tls_config(&config)?), Arc::clone(&auth));
+        let http3 = match socket {
+            Some(socket) => Some(Http3 {
+                endpoint: quic::endpoint(socket, local_addr, tls_config(&config)?)?,
+                local_addr,
+                acceptor: h3::Acceptor::new(auth).max_field_section_size(MAX_HEADERS.into()),
+            }),
+            None => None,
+        };
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(&config.routes),
             routes: config.routes.clone(),
             proxy_name: proxy_name(&config),
+            alt_svc: http3.as_ref().and_then(|http3| alt_svc(http3.local_addr.port())),
             http1: http1(limits),
             http2: http2(),
             idle_timeout: limits.idle,
             closing_timeout: limits.closing,
         });
-        Ok(Self { listener, local_addr, acceptor, shared, limits })
+        Ok(Self { listener, local_addr, acceptor, http3, shared, limits })
     }
 
     /// The TCP address that the gateway listens on, with the port that it got.
@@ -130,10 +160,15 @@ impl Gateway {
         self.local_addr
     }
 
+    /// The UDP address that HTTP/3 is served on, if it is: TCP's.
+    pub fn udp_addr(&self) -> Option<SocketAddr> {
+        self.http3.as_ref().map(|http3| http3.local_addr)
+    }
+
     /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight
     /// finish for up to 30 seconds and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, acceptor, shared, limits, .. } = self;
+        let Self { listener, acceptor, http3, shared, limits, .. } = self;
         let (ending, end) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
@@ -142,12 +177,22 @@ impl Gateway {
             tokio::select! {
                 () = shutdown.as_mut() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = accept(&listener, &slots) => match accepted {
-                    Ok((stream, client, slot)) => {
-                        let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
-                        let end = end.clone();
+                accepted = accept(&listener, http3.as_ref(), &slots) => match accepted {
+                    Ok((arrival, slot)) => {
+                        let (acceptor, http3) = (acceptor.clone(), http3.clone());
+                        let (shared, end) = (Arc::clone(&shared), end.clone());
+                        let crowded = slots.available_permits() < limits.connections / 2;
                         connections.spawn(async move {
-                            handle(acceptor, shared, stream, client, limits, end).await;
+                            match (arrival, http3) {
+                                (Arrival::Tcp(stream, client), _) => {
+                                    handle(acceptor, shared, stream, client, limits, end).await;
+                                }
+                                (Arrival::Quic(incoming), Some(http3)) => {
+                                    handle_quic(http3, shared, incoming, crowded, limits, end)
+                                        .await;
+                                }
+                                (Arrival::Quic(incoming), None) => incoming.refuse(),
+                            }
                             drop(slot);
                         });
                     }
@@ -159,6 +204,10 @@ impl Gateway {
             }
         }
         drop(listener);
+        if let Some(http3) = &http3 {
+            // New ones are refused; those that are there go on.
+            http3.endpoint.set_server_config(None);
+        }
         // A connection that just begins sees the change too: receivers are cloned from one that has
         // not.
         let _ = ending.send(true);
@@ -166,6 +215,10 @@ impl Gateway {
         if timeout(limits.drain, drained).await.is_err() {
             tracing::warn!(left = connections.len(), "connections are cut off at the end");
             connections.shutdown().await;
+        }
+        if let Some(Http3 { endpoint, .. }) = http3 {
+            // The last goodbyes are on their way until then.
+            let _ = timeout(limits.closing, endpoint.wait_idle()).await;
         }
     }
 }
@@ -176,13 +229,30 @@ impl std::fmt::Debug for Gateway {
     }
 }
 
+/// Who wants to come in.
+enum Arrival {
+    Tcp(TcpStream, SocketAddr),
+    Quic(quinn::Incoming),
+}
+
 async fn accept(
     listener: &TcpListener,
+    http3: Option<&Http3>,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> io::Result<(Arrival, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, client) = listener.accept().await?;
-    Ok((stream, client, slot))
+    let quic = async {
+        match http3 {
+            // There are no more once the endpoint is closed, which it is not before the end.
+            Some(http3) => http3.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected.into()),
+            None => std::future::pending().await,
+        }
+    };
+    let arrival = tokio::select! {
+        accepted = listener.accept() => accepted.map(|(stream, client)| Arrival::Tcp(stream, client)),
+        accepted = quic => accepted.map(Arrival::Quic),
+    };
+    Ok((arrival?, slot))
 }
 
 async fn handle(
@@ -208,6 +278,38 @@ async fn handle(
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
     }
+}
+
+/// `crowded`: the client has to show first that its address is its own.
+async fn handle_quic(
+    http3: Http3,
+    shared: Arc<Shared>,
+    incoming: quinn::Incoming,
+    crowded: bool,
+    limits: Limits,
+    mut end: watch::Receiver<bool>,
+) {
+    let client = incoming.remote_address();
+    if crowded && incoming.may_retry() && !incoming.remote_address_validated() {
+        let _ = incoming.retry();
+        return;
+    }
+    let accepted = tokio::select! {
+        accepted = timeout(limits.handshake, http3.acceptor.accept(incoming)) => accepted,
+        _ = end.changed() => return,
+    };
+    match accepted {
+        Ok(Ok((connection, auth))) => {
+            connection::serve_quic(shared, connection, auth, client.ip(), end).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%client, %error, "a QUIC handshake failed"),
+        Err(_) => tracing::debug!(%client, "a QUIC handshake took too long"),
+    }
+}
+
+/// Tells clients on TCP of HTTP/3 on the same host, for a day.
+fn alt_svc(port: u16) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
 }
 
 /// Joins what the configuration says about TLS and about credentials.

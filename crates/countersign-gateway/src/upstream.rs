@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::body::Relayed;
+use crate::body::{Received, Relayed};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 
@@ -36,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const NOT_IN_TIME: &str = "The upstream did not accept the connection in time.";
 
 /// What is sent to a backend.
-pub(crate) type UpstreamBody = Relayed<Incoming>;
+pub(crate) type UpstreamBody = Relayed<Received>;
 
 /// How to speak to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

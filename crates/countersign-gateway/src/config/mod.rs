@@ -36,6 +36,8 @@ const TABLES: [&str; 6] = ["listen", "tls", "credentials", "pool", "routes", "pr
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) address: SocketAddr,
+    /// Whether HTTP/3 is served on the same port.
+    pub(crate) http3: bool,
     pub(crate) certified_key: Arc<CertifiedKey>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) pool: Pool,
@@ -98,7 +100,7 @@ impl Config {
         source.finish_with(config)
     }
 
-    /// The TCP address to listen on; port 0 stands for any free one.
+    /// The address to listen on, for TCP and for UDP if HTTP/3 is on; port 0 stands for any free one.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -107,7 +109,7 @@ impl Config {
 fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Config> {
     let root = Table::new(source, "the configuration", document.get_ref(), 0..0, &TABLES);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let address = listen(&root);
+    let listen = listen(&root);
     let certified_key = tls(&root, &provider);
     let (credentials, names) = match root.table("credentials") {
         Some(At { value, span }) => {
@@ -118,8 +120,10 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let pool = pool(&root);
     let routes = routes::read(&root, &names);
     let protocol = protocol(&root);
+    let (address, http3) = listen?;
     let config = Config {
-        address: address?,
+        address,
+        http3,
         certified_key: certified_key?,
         credentials,
         pool: pool?,
@@ -134,7 +138,8 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     Some(config)
 }
 
-fn listen(root: &Table<'_>) -> Option<SocketAddr> {
+/// The address, and whether HTTP/3 is on.
+fn listen(root: &Table<'_>) -> Option<(SocketAddr, bool)> {
     let source = root.source();
     let Some(At { value, span }) = root.table("listen") else {
         if root.get("listen").is_none() {
@@ -143,13 +148,10 @@ fn listen(root: &Table<'_>) -> Option<SocketAddr> {
         return None;
     };
     let table = Table::new(source, "[listen]", value, span, &["address", "http3", "admin"]);
-    if let Some(At { value: true, span }) = table.boolean("http3") {
-        source.mistake(
-            span,
-            "HTTP/3 is not available in this version",
-            "leave `http3` out or set it to false".to_owned(),
-        );
-    }
+    let http3 = match table.get("http3") {
+        Some(_) => table.boolean("http3").map(|http3| http3.value),
+        None => Some(false),
+    };
     if let Some(span) = table.key_span("admin") {
         source.mistake(
             span,
@@ -159,7 +161,7 @@ fn listen(root: &Table<'_>) -> Option<SocketAddr> {
     }
     let At { value, span } = table.needed("address", "address = \"127.0.0.1:8443\"")?;
     match value.parse() {
-        Ok(address) => Some(address),
+        Ok(address) => Some((address, http3?)),
         Err(_) => {
             source.mistake(
                 span,

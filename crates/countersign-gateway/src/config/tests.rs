@@ -169,15 +169,12 @@ gateway.toml:2:11: string values must be quoted, expected literal string
 #[test]
 fn what_this_version_cannot_do_is_told() {
     says(
-        &with(
-            LISTEN,
-            "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = true\nadmin = \"127.0.0.1:0\"\n",
-        ),
+        &with(LISTEN, "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = 1\nadmin = \"127.0.0.1:0\"\n"),
         r#"
-gateway.toml:3:9: HTTP/3 is not available in this version
- 3 | http3 = true
-   |         ^^^^
-   = leave `http3` out or set it to false
+gateway.toml:3:9: `http3` in [listen] must be true or false
+ 3 | http3 = 1
+   |         ^
+   = found: integer
 
 gateway.toml:4:1: the admin listener is not available in this version
  4 | admin = "127.0.0.1:0"
@@ -186,7 +183,10 @@ gateway.toml:4:1: the admin listener is not available in this version
 "#,
     );
     let folder = folder();
-    assert!(parse_in(folder.path(), &with(LISTEN, &format!("{LISTEN}http3 = false\n"))).is_ok());
+    for (line, http3) in [("", false), ("http3 = false\n", false), ("http3 = true\n", true)] {
+        let config = parse_in(folder.path(), &with(LISTEN, &format!("{LISTEN}{line}"))).unwrap();
+        assert_eq!(config.http3, http3);
+    }
     says(
         &with(TLS, &format!("{TLS}{TLS}")),
         r#"

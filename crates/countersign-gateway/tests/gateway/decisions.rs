@@ -4,7 +4,22 @@ use countersign_testkit::pki::{Authority, Issued, KeyKind, Leaf};
 use countersign_testkit::tls::test_pki;
 use sfv::{List, ListEntry, Parser};
 
-use crate::support::{Backend, Client, HEAD, Running};
+use crate::support::{Backend, Client, HEAD, Running, Version, for_both_versions};
+
+for_both_versions! {
+    alice_on_her_device_gets_both_pages_over_one_connection,
+    the_backends_hop_by_hop_fields_end_at_the_gateway,
+    bob_is_not_allowed,
+    a_revoked_certificate_is_told_so,
+    an_expired_certificate_is_told_so,
+    a_client_that_declines_is_told_what_it_declined,
+    a_client_without_the_extension_is_told_what_it_lacks,
+    a_handshake_certificate_is_the_credential_where_it_is_accepted,
+    a_handshake_certificate_that_is_not_acceptable_grants_nothing,
+    post_quantum_chains_fit,
+    paths_that_could_mean_two_things_reach_nobody,
+    a_head_request_is_refused_without_a_body,
+}
 
 async fn world() -> (Backend, Running) {
     let backend = Backend::start().await;
@@ -16,11 +31,10 @@ fn credential(name: &str) -> (String, Vec<String>) {
     (format!("urn:countersign:{name}"), vec!["user".to_owned()])
 }
 
-#[tokio::test]
-async fn alice_on_her_device_gets_both_pages_over_one_connection() {
+async fn alice_on_her_device_gets_both_pages_over_one_connection(version: Version) {
     let (backend, gateway) = world().await;
     let pki = test_pki();
-    let client = Client::showing(&gateway, &[&pki.device, &pki.alice]).await;
+    let client = Client::showing(version, &gateway, &[&pki.device, &pki.alice]).await;
     let public = client.get("/public/").await;
     assert_eq!((public.status.as_u16(), &public.body[..]), (200, &b"hello"[..]));
     let admin = client.get("/admin/?q=1").await;
@@ -52,17 +66,16 @@ async fn alice_on_her_device_gets_both_pages_over_one_connection() {
     assert!(xfcc.starts_with("Hash=") && xfcc.contains("Subject=\"CN=alice"), "{xfcc}");
 }
 
-#[tokio::test]
-async fn the_backends_hop_by_hop_fields_end_at_the_gateway() {
+async fn the_backends_hop_by_hop_fields_end_at_the_gateway(version: Version) {
     let (_backend, gateway) = world().await;
-    let answer = Client::plain(&gateway, None).await.get("/public/").await;
+    let answer = Client::plain(version, &gateway, None).await.get("/public/").await;
     assert!(answer.headers.contains_key("x-end"));
     assert!(!answer.headers.contains_key("x-hop") && !answer.headers.contains_key("connection"));
 }
 
-async fn refused(shown: &[&Issued], path: &str) -> (u16, (String, Vec<String>)) {
+async fn refused(version: Version, shown: &[&Issued], path: &str) -> (u16, (String, Vec<String>)) {
     let (backend, gateway) = world().await;
-    let client = Client::showing(&gateway, shown).await;
+    let client = Client::showing(version, &gateway, shown).await;
     let answer = client.get(path).await;
     let refusal = (answer.status.as_u16(), answer.problem());
     assert_eq!(client.get("/public/").await.status, 200, "the connection lives on");
@@ -70,43 +83,38 @@ async fn refused(shown: &[&Issued], path: &str) -> (u16, (String, Vec<String>)) 
     refusal
 }
 
-#[tokio::test]
-async fn bob_is_not_allowed() {
+async fn bob_is_not_allowed(version: Version) {
     let pki = test_pki();
     assert_eq!(
-        refused(&[&pki.device, &pki.bob], "/admin/").await,
+        refused(version, &[&pki.device, &pki.bob], "/admin/").await,
         (403, credential("not-allowed"))
     );
 }
 
-#[tokio::test]
-async fn a_revoked_certificate_is_told_so() {
+async fn a_revoked_certificate_is_told_so(version: Version) {
     let pki = test_pki();
-    let refusal = refused(&[&pki.device, &pki.revoked], "/admin/").await;
+    let refusal = refused(version, &[&pki.device, &pki.revoked], "/admin/").await;
     assert_eq!(refusal, (403, credential("credential-revoked")));
 }
 
-#[tokio::test]
-async fn an_expired_certificate_is_told_so() {
+async fn an_expired_certificate_is_told_so(version: Version) {
     let pki = test_pki();
-    let refusal = refused(&[&pki.device, &pki.expired], "/user/").await;
+    let refusal = refused(version, &[&pki.device, &pki.expired], "/user/").await;
     assert_eq!(refusal, (403, credential("credential-expired")));
 }
 
-#[tokio::test]
-async fn a_client_that_declines_is_told_what_it_declined() {
+async fn a_client_that_declines_is_told_what_it_declined(version: Version) {
     let pki = test_pki();
-    let refusal = refused(&[&pki.device], "/admin/").await;
+    let refusal = refused(version, &[&pki.device], "/admin/").await;
     assert_eq!(refusal, (403, credential("credential-declined")));
     let both =
         ("urn:countersign:credential-declined".to_owned(), vec!["device".into(), "user".into()]);
-    assert_eq!(refused(&[], "/admin/").await, (403, both));
+    assert_eq!(refused(version, &[], "/admin/").await, (403, both));
 }
 
-#[tokio::test]
-async fn a_client_without_the_extension_is_told_what_it_lacks() {
+async fn a_client_without_the_extension_is_told_what_it_lacks(version: Version) {
     let (backend, gateway) = world().await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let answer = client.get("/admin/").await;
     let missing = "urn:countersign:credential-missing".to_owned();
     assert_eq!(
@@ -118,10 +126,9 @@ async fn a_client_without_the_extension_is_told_what_it_lacks() {
     assert_eq!(backend.seen().len(), 1);
 }
 
-#[tokio::test]
-async fn a_handshake_certificate_is_the_credential_where_it_is_accepted() {
+async fn a_handshake_certificate_is_the_credential_where_it_is_accepted(version: Version) {
     let (backend, gateway) = world().await;
-    let client = Client::plain(&gateway, Some(&test_pki().alice)).await;
+    let client = Client::plain(version, &gateway, Some(&test_pki().alice)).await;
     assert_eq!(client.get("/user/").await.status, 200);
     let identities = backend.only().header("client-identities").unwrap().to_owned();
     assert!(
@@ -129,16 +136,15 @@ async fn a_handshake_certificate_is_the_credential_where_it_is_accepted() {
     );
 
     // A device certificate is none in the handshake: `device` does not accept it there.
-    let client = Client::plain(&gateway, Some(&test_pki().device)).await;
+    let client = Client::plain(version, &gateway, Some(&test_pki().device)).await;
     let answer = client.get("/admin/").await;
     assert_eq!(answer.problem().1, ["device", "user"]);
 }
 
-#[tokio::test]
-async fn a_handshake_certificate_that_is_not_acceptable_grants_nothing() {
+async fn a_handshake_certificate_that_is_not_acceptable_grants_nothing(version: Version) {
     let (backend, gateway) = world().await;
     for issued in [&test_pki().revoked, &test_pki().expired] {
-        let client = Client::plain(&gateway, Some(issued)).await;
+        let client = Client::plain(version, &gateway, Some(issued)).await;
         assert_eq!(client.get("/user/").await.status, 403);
         assert_eq!(client.get("/public/").await.status, 200);
     }
@@ -160,8 +166,7 @@ async fn sessions_are_not_resumed_where_handshake_certificates_count() {
     }
 }
 
-#[tokio::test]
-async fn post_quantum_chains_fit() {
+async fn post_quantum_chains_fit(version: Version) {
     let backend = Backend::start().await;
     let root = Authority::root("Post-quantum root", KeyKind::MlDsa87).unwrap();
     let users = root.intermediate("Post-quantum users", KeyKind::MlDsa87).unwrap();
@@ -173,15 +178,14 @@ async fn post_quantum_chains_fit() {
         backend.address
     );
     let gateway = Running::start_with(&text, &[("quantum.pem", root.root_pem())]).await;
-    let client = Client::showing(&gateway, &[&carol]).await;
+    let client = Client::showing(version, &gateway, &[&carol]).await;
     assert_eq!(client.get("/").await.status, 200);
     assert!(backend.only().header("client-cert").is_some_and(|field| field.len() > 8_000));
 }
 
-#[tokio::test]
-async fn paths_that_could_mean_two_things_reach_nobody() {
+async fn paths_that_could_mean_two_things_reach_nobody(version: Version) {
     let (backend, gateway) = world().await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     for path in [
         "/public/%2e%2e/admin/",
         "/public/..;/admin/",
@@ -205,10 +209,9 @@ async fn paths_that_could_mean_two_things_reach_nobody() {
     assert_eq!(client.get("/%61dmin/").await.status, 403);
 }
 
-#[tokio::test]
-async fn a_head_request_is_refused_without_a_body() {
+async fn a_head_request_is_refused_without_a_body(version: Version) {
     let (_backend, gateway) = world().await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let request = client.request("/admin/").method("HEAD").body(crate::support::empty()).unwrap();
     let answer = client.send(request).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (403, 0));

@@ -6,7 +6,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{Backend, Client, Http1, Running, Seen};
+use crate::support::{Backend, Client, Http1, Running, Seen, Version, for_both_versions};
+
+for_both_versions! {
+    no_spelling_comes_through_on_any_route,
+    the_address_is_the_connections_and_the_host_the_requests,
+}
 
 /// Names that some backend takes for an identity field.
 const SPELLINGS: [&str; 14] = [
@@ -60,13 +65,12 @@ impl<'a, I: Iterator<Item = &'a HeaderMap>> FlattenMaps<'a> for I {
     }
 }
 
-#[tokio::test]
-async fn no_spelling_comes_through_on_any_route() {
+async fn no_spelling_comes_through_on_any_route(version: Version) {
     let pki = test_pki();
     for scheme in ["http", "h2c"] {
         let backend = Backend::start().await;
         let gateway = Running::standard(&format!("{scheme}://{}", backend.address)).await;
-        let client = Client::showing(&gateway, &[&pki.device, &pki.alice]).await;
+        let client = Client::showing(version, &gateway, &[&pki.device, &pki.alice]).await;
         for path in ["/public/", "/user/", "/admin/"] {
             let mut request =
                 client.request(path).method("POST").body(body_with_trailers()).unwrap();
@@ -113,11 +117,10 @@ async fn no_spelling_comes_through_over_http1() {
     assert!(seen[1].header("client-identities").unwrap().starts_with("\"user\";"));
 }
 
-#[tokio::test]
-async fn the_address_is_the_connections_and_the_host_the_requests() {
+async fn the_address_is_the_connections_and_the_host_the_requests(version: Version) {
     let backend = Backend::start().await;
     let gateway = Running::open(&format!("h2c://{}", backend.address)).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let request = client
         .request("/")
         .header("x-forwarded-for", "10.0.0.1")

@@ -14,7 +14,17 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{Body, Client, HEAD, Running, empty, full, serve, shown_to};
+use crate::support::{
+    Body, Client, HEAD, Running, Version, empty, for_both_versions, full, serve, shown_to,
+};
+
+for_both_versions! {
+    an_upload_is_held_back_by_a_slow_backend_and_then_comes_whole,
+    a_download_is_held_back_by_a_slow_client_and_then_comes_whole,
+    the_body_of_a_held_request_stays_with_the_client,
+    both_directions_flow_at_the_same_time,
+    trailers_of_a_response_come_through,
+}
 
 const CHUNK: usize = 16 * 1024;
 /// Far more than all windows and buffers on the way hold together.
@@ -44,8 +54,7 @@ async fn settled(counter: &AtomicUsize) -> usize {
     last
 }
 
-#[tokio::test]
-async fn an_upload_is_held_back_by_a_slow_backend_and_then_comes_whole() {
+async fn an_upload_is_held_back_by_a_slow_backend_and_then_comes_whole(version: Version) {
     for scheme in ["http", "h2c"] {
         let go = Arc::new(Notify::new());
         let waiting = Arc::clone(&go);
@@ -59,7 +68,7 @@ async fn an_upload_is_held_back_by_a_slow_backend_and_then_comes_whole() {
         })
         .await;
         let gateway = Running::open(&format!("{scheme}://{backend}")).await;
-        let client = Client::plain(&gateway, None).await;
+        let client = Client::plain(version, &gateway, None).await;
         let taken = Arc::new(AtomicUsize::new(0));
         let request =
             client.request("/").method("POST").body(long_body(Arc::clone(&taken))).unwrap();
@@ -77,8 +86,7 @@ async fn an_upload_is_held_back_by_a_slow_backend_and_then_comes_whole() {
     }
 }
 
-#[tokio::test]
-async fn a_download_is_held_back_by_a_slow_client_and_then_comes_whole() {
+async fn a_download_is_held_back_by_a_slow_client_and_then_comes_whole(version: Version) {
     for scheme in ["http", "h2c"] {
         let taken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&taken);
@@ -88,7 +96,7 @@ async fn a_download_is_held_back_by_a_slow_client_and_then_comes_whole() {
         })
         .await;
         let gateway = Running::open(&format!("{scheme}://{backend}")).await;
-        let client = Client::plain(&gateway, None).await;
+        let client = Client::plain(version, &gateway, None).await;
         let response = client.start(client.request("/").body(empty()).unwrap()).await.unwrap();
         let held = settled(&taken).await;
         assert!(held < CHUNKS / 2, "{held} chunks were taken while nobody read");
@@ -119,8 +127,7 @@ impl CredentialResolver for Hesitant {
     }
 }
 
-#[tokio::test]
-async fn the_body_of_a_held_request_stays_with_the_client() {
+async fn the_body_of_a_held_request_stays_with_the_client(version: Version) {
     let backend = serve(|request| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         Response::new(full(body.len().to_string()))
@@ -138,7 +145,7 @@ async fn the_body_of_a_held_request_stays_with_the_client() {
         asked: Arc::clone(&asked),
         go: Arc::clone(&go),
     };
-    let client = Client::resolving(&gateway, hesitant).await;
+    let client = Client::resolving(version, &gateway, hesitant).await;
     let taken = Arc::new(AtomicUsize::new(0));
     let request =
         client.request("/user/").method("POST").body(long_body(Arc::clone(&taken))).unwrap();
@@ -157,8 +164,7 @@ async fn the_body_of_a_held_request_stays_with_the_client() {
     assert_eq!(answer.body, (CHUNK * CHUNKS).to_string());
 }
 
-#[tokio::test]
-async fn both_directions_flow_at_the_same_time() {
+async fn both_directions_flow_at_the_same_time(version: Version) {
     for scheme in ["http", "h2c"] {
         let backend = serve(|request| async move {
             let echo = request.into_body().map_err(|error| panic!("{error}"));
@@ -166,7 +172,7 @@ async fn both_directions_flow_at_the_same_time() {
         })
         .await;
         let gateway = Running::open(&format!("{scheme}://{backend}")).await;
-        let client = Client::plain(&gateway, None).await;
+        let client = Client::plain(version, &gateway, None).await;
         let (feed, mut fed) = mpsc::channel(1);
         let frames = futures_util::stream::poll_fn(move |cx| fed.poll_recv(cx));
         let body = StreamBody::new(frames).boxed_unsync();
@@ -187,8 +193,7 @@ async fn both_directions_flow_at_the_same_time() {
     }
 }
 
-#[tokio::test]
-async fn trailers_of_a_response_come_through() {
+async fn trailers_of_a_response_come_through(version: Version) {
     let backend = serve(|_| async {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
@@ -197,7 +202,7 @@ async fn trailers_of_a_response_come_through() {
     })
     .await;
     let gateway = Running::open(&format!("h2c://{backend}")).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let response = client.start(client.request("/").body(empty()).unwrap()).await.unwrap();
     let collected = within(response.into_body().collect()).await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use countersign::client::{
     self, ClientCredential, CredentialResolver, Handshaker, Origin, StaticCredentials,
 };
-use countersign::{Chain, Credential};
+use countersign::{Chain, Credential, h3};
 use countersign_gateway::{Config, Gateway};
 use countersign_testkit::pki::Issued;
 use countersign_testkit::tls::{TlsOptions, test_pki};
@@ -28,6 +28,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+
+/// The versions that the tests which are not about framing run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http2,
+    Http3,
+}
+
+/// Makes a test of each function, for both versions.
+macro_rules! for_both_versions {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn http2() {
+                super::$name(crate::support::Version::Http2).await;
+            }
+
+            #[tokio::test]
+            async fn http3() {
+                super::$name(crate::support::Version::Http3).await;
+            }
+        }
+    )+};
+}
+pub(crate) use for_both_versions;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that tests send.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -183,6 +210,7 @@ pub(crate) struct Running {
 pub(crate) const HEAD: &str = r#"
 [listen]
 address = "127.0.0.1:0"
+http3 = true
 [[tls]]
 certificate = "server.pem"
 key = "server.key"
@@ -241,6 +269,7 @@ forward = { identities = true }
         let config = Config::load(&file).unwrap_or_else(|error| panic!("{error}"));
         let gateway = Gateway::bind(config).await.unwrap();
         let address = gateway.local_addr();
+        assert!(gateway.udp_addr().is_none_or(|udp| udp == address));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
@@ -264,6 +293,12 @@ pub(crate) fn tls(alpn: &str, shown: Option<&Issued>) -> Arc<ClientConfig> {
     let mut options = TlsOptions::default().alpn([alpn]);
     options.client = shown.cloned();
     Arc::new(options.client_config())
+}
+
+/// QUIC as a client does it.
+pub(crate) fn quic(shown: Option<&Issued>) -> quinn::ClientConfig {
+    let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls("h3", shown)).unwrap();
+    quinn::ClientConfig::new(Arc::new(tls))
 }
 
 fn credential(issued: &Issued) -> ClientCredential {
@@ -292,7 +327,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn of(response: Response<Incoming>) -> Self {
+    pub(crate) async fn of<B>(response: Response<B>) -> Self
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: std::fmt::Debug,
+    {
         let (parts, body) = response.into_parts();
         let body = within(body.collect()).await.unwrap().to_bytes();
         Self { status: parts.status, headers: parts.headers, body }
@@ -314,25 +353,45 @@ impl Answer {
     }
 }
 
-/// A client on one HTTP/2 connection.
+#[derive(Clone)]
+enum Sender {
+    Http2(http2::SendRequest<Body>),
+    Http3(h3::Client),
+}
+
+/// A body that tests receive.
+pub(crate) type Received = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A client on one connection.
 pub(crate) struct Client {
-    send: http2::SendRequest<Body>,
+    send: Sender,
     pub(crate) authority: String,
 }
 
 impl Client {
     /// With the extension, showing `identities` when asked.
-    pub(crate) async fn showing(gateway: &Running, identities: &[&Issued]) -> Self {
-        Self::resolving(gateway, shown_to(gateway, identities)).await
+    pub(crate) async fn showing(
+        version: Version,
+        gateway: &Running,
+        identities: &[&Issued],
+    ) -> Self {
+        Self::resolving(version, gateway, shown_to(gateway, identities)).await
     }
 
     /// With the extension, answering by `resolver`.
-    pub(crate) async fn resolving(gateway: &Running, resolver: impl CredentialResolver) -> Self {
+    pub(crate) async fn resolving(
+        version: Version,
+        gateway: &Running,
+        resolver: impl CredentialResolver,
+    ) -> Self {
         let auth = client::AuthConfig::builder(TlsOptions::default().provider())
             .resolver(Arc::new(resolver))
             .limit(4)
             .build()
             .unwrap();
+        if version == Version::Http3 {
+            return Self::http3(gateway, quic(None), auth).await;
+        }
         let handshaker = Handshaker::new(tls("h2", None), Arc::new(auth));
         let tcp = TcpStream::connect(gateway.address).await.unwrap();
         let (stream, _handle) = within(handshaker.connect(tcp, origin(gateway))).await.unwrap();
@@ -340,12 +399,32 @@ impl Client {
     }
 
     /// Without the extension, as any client today.
-    pub(crate) async fn plain(gateway: &Running, handshake: Option<&Issued>) -> Self {
+    pub(crate) async fn plain(
+        version: Version,
+        gateway: &Running,
+        handshake: Option<&Issued>,
+    ) -> Self {
+        if version == Version::Http3 {
+            let auth = client::AuthConfig::builder(TlsOptions::default().provider()).limit(0);
+            return Self::http3(gateway, quic(handshake), auth.build().unwrap()).await;
+        }
         let stream = connect(gateway, "h2", handshake).await;
         Self::over(stream, gateway).await
     }
 
-    /// Over a stream that is there.
+    async fn http3(
+        gateway: &Running,
+        config: quinn::ClientConfig,
+        auth: client::AuthConfig,
+    ) -> Self {
+        let handshaker = h3::Handshaker::new(config, Arc::new(auth));
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connecting = handshaker.connect(&endpoint, gateway.address, origin(gateway));
+        let (client, _handle) = within(connecting).await.unwrap();
+        Self::new(Sender::Http3(client), gateway)
+    }
+
+    /// HTTP/2 over a stream that is there.
     pub(crate) async fn over<S>(stream: S, gateway: &Running) -> Self
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -358,15 +437,23 @@ impl Client {
         .await
         .unwrap();
         tokio::spawn(connection);
+        Self::new(Sender::Http2(send), gateway)
+    }
+
+    fn new(send: Sender, gateway: &Running) -> Self {
         Self { send, authority: format!("localhost:{}", gateway.address.port()) }
     }
 
     /// Waits until the connection takes no more requests.
     pub(crate) async fn closed(&self) {
-        let mut send = self.send.clone();
         within(async {
-            while !send.is_closed() && send.ready().await.is_ok() {
-                tokio::task::yield_now().await
+            match self.send.clone() {
+                Sender::Http2(mut send) => {
+                    while !send.is_closed() && send.ready().await.is_ok() {
+                        tokio::task::yield_now().await
+                    }
+                }
+                Sender::Http3(client) => drop(client.quic().closed().await),
             }
         })
         .await;
@@ -385,10 +472,21 @@ impl Client {
     }
 
     /// Sends, and comes back with the response's header section.
-    pub(crate) async fn start(&self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
-        let mut send = self.send.clone();
-        within(send.ready()).await?;
-        within(send.send_request(request)).await
+    pub(crate) async fn start(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Received>, BoxError> {
+        match self.send.clone() {
+            Sender::Http2(mut send) => {
+                within(send.ready()).await?;
+                let response = within(send.send_request(request)).await?;
+                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
+            Sender::Http3(mut client) => {
+                let response = within(client.send(request)).await?;
+                Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
+        }
     }
 }
 

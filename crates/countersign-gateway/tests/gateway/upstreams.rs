@@ -11,11 +11,27 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{Backend, Client, Running, full, nobody, serve, serve_on, serve_once_each};
+use crate::support::{
+    Backend, Client, Running, Version, for_both_versions, full, nobody, serve, serve_on,
+    serve_once_each,
+};
 
-async fn status(upstream: String) -> (u16, String) {
+for_both_versions! {
+    a_backend_that_is_not_there_is_502,
+    a_backend_that_hangs_up_is_502,
+    a_backend_that_speaks_something_else_is_502,
+    a_backend_that_switches_protocols_unasked_is_502,
+    a_backend_that_comes_back_is_used_again,
+    connections_to_backends_are_kept,
+    an_http2_connection_that_ended_is_replaced_without_a_failed_request,
+    requests_in_flight_finish_when_the_gateway_ends,
+    a_backend_that_does_not_accept_is_504,
+    requests_for_a_deaf_backend_wait_together,
+}
+
+async fn status(version: Version, upstream: String) -> (u16, String) {
     let gateway = Running::open(&upstream).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let answer = client.get("/").await;
     let (kind, _) = answer.problem();
     assert_eq!(kind, "about:blank");
@@ -41,44 +57,39 @@ async fn answering(bytes: &'static [u8]) -> String {
     address.to_string()
 }
 
-#[tokio::test]
-async fn a_backend_that_is_not_there_is_502() {
+async fn a_backend_that_is_not_there_is_502(version: Version) {
     for scheme in ["http", "h2c"] {
-        let told = status(format!("{scheme}://{}", nobody().await)).await;
+        let told = status(version, format!("{scheme}://{}", nobody().await)).await;
         assert_eq!(told, (502, "error=connection_refused".to_owned()), "{scheme}");
     }
 }
 
-#[tokio::test]
-async fn a_backend_that_hangs_up_is_502() {
+async fn a_backend_that_hangs_up_is_502(version: Version) {
     for scheme in ["http", "h2c"] {
-        let told = status(format!("{scheme}://{}", answering(b"").await)).await;
+        let told = status(version, format!("{scheme}://{}", answering(b"").await)).await;
         assert_eq!(told, (502, "error=connection_terminated".to_owned()), "{scheme}");
     }
 }
 
-#[tokio::test]
-async fn a_backend_that_speaks_something_else_is_502() {
-    let told = status(format!("http://{}", answering(b"SSH-2.0-x\r\n\r\n").await)).await;
+async fn a_backend_that_speaks_something_else_is_502(version: Version) {
+    let told = status(version, format!("http://{}", answering(b"SSH-2.0-x\r\n\r\n").await)).await;
     assert_eq!(told, (502, "error=http_protocol_error".to_owned()));
 }
 
-#[tokio::test]
-async fn a_backend_that_switches_protocols_unasked_is_502() {
+async fn a_backend_that_switches_protocols_unasked_is_502(version: Version) {
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
     let gateway = Running::open(&format!("http://{}", answering(answer).await)).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     assert_eq!(client.get("/").await.status, 502);
 }
 
-#[tokio::test]
-async fn a_backend_that_comes_back_is_used_again() {
+async fn a_backend_that_comes_back_is_used_again(version: Version) {
     for scheme in ["http", "h2c"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
         let gateway = Running::open(&format!("{scheme}://{address}")).await;
-        let client = Client::plain(&gateway, None).await;
+        let client = Client::plain(version, &gateway, None).await;
         assert_eq!(client.get("/").await.status, 502);
         let listener = TcpListener::bind(address).await.unwrap();
         let serving = tokio::spawn(serve_on(listener, Arc::default(), |_| async {
@@ -89,12 +100,11 @@ async fn a_backend_that_comes_back_is_used_again() {
     }
 }
 
-#[tokio::test]
-async fn connections_to_backends_are_kept() {
+async fn connections_to_backends_are_kept(version: Version) {
     for scheme in ["http", "h2c"] {
         let backend = Backend::start().await;
         let gateway = Running::open(&format!("{scheme}://{}", backend.address)).await;
-        let client = Client::plain(&gateway, None).await;
+        let client = Client::plain(version, &gateway, None).await;
         for _ in 0..3 {
             assert_eq!(client.get("/").await.status, 200);
         }
@@ -102,22 +112,20 @@ async fn connections_to_backends_are_kept() {
     }
 }
 
-#[tokio::test]
-async fn an_http2_connection_that_ended_is_replaced_without_a_failed_request() {
+async fn an_http2_connection_that_ended_is_replaced_without_a_failed_request(version: Version) {
     let served = Arc::new(AtomicUsize::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve_once_each(listener, Arc::clone(&served)));
     let gateway = Running::open(&format!("h2c://{address}")).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     for _ in 0..5 {
         assert_eq!(client.get("/").await.status, 200);
     }
     assert_eq!(served.load(Ordering::SeqCst), 5);
 }
 
-#[tokio::test]
-async fn requests_in_flight_finish_when_the_gateway_ends() {
+async fn requests_in_flight_finish_when_the_gateway_ends(version: Version) {
     let go = Arc::new(tokio::sync::Notify::new());
     let arrived = Arc::new(tokio::sync::Notify::new());
     let (waiting, here) = (Arc::clone(&go), Arc::clone(&arrived));
@@ -131,8 +139,8 @@ async fn requests_in_flight_finish_when_the_gateway_ends() {
     })
     .await;
     let mut gateway = Running::open(&format!("http://{backend}")).await;
-    let idle = Client::plain(&gateway, None).await;
-    let client = Client::plain(&gateway, None).await;
+    let idle = Client::plain(version, &gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let getting = client.get("/");
     let ending = async {
         within(arrived.notified()).await;
@@ -161,20 +169,20 @@ async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     (address, waiting, listener)
 }
 
-#[tokio::test]
-async fn a_backend_that_does_not_accept_is_504() {
+async fn a_backend_that_does_not_accept_is_504(version: Version) {
     let (address, _waiting, _listener) = deaf().await;
     let expected = (504, "error=connection_timeout".to_owned());
-    let (http1, http2) =
-        tokio::join!(status(format!("http://{address}")), status(format!("h2c://{address}")));
+    let (http1, http2) = tokio::join!(
+        status(version, format!("http://{address}")),
+        status(version, format!("h2c://{address}"))
+    );
     assert_eq!((http1, http2), (expected.clone(), expected));
 }
 
-#[tokio::test]
-async fn requests_for_a_deaf_backend_wait_together() {
+async fn requests_for_a_deaf_backend_wait_together(version: Version) {
     let (address, _waiting, _listener) = deaf().await;
     let gateway = Running::open(&format!("h2c://{address}")).await;
-    let client = Client::plain(&gateway, None).await;
+    let client = Client::plain(version, &gateway, None).await;
     let begun = Instant::now();
     let answers = futures_util::future::join_all((0..4).map(|_| client.get("/"))).await;
     assert!(answers.iter().all(|answer| answer.status == 504));
