@@ -41,6 +41,8 @@ pub(crate) enum Exit {
     CaFile = 77,
     /// HTTP/2 failed for one stream.
     Http2Stream = 92,
+    /// HTTP/3 failed, for one stream or for the whole connection.
+    Http3 = 95,
 }
 
 /// What ends a command, or one of several transfers.

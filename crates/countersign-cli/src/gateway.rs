@@ -29,8 +29,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let stop = stop_signal().map_err(|error| failed(&error))?;
     let gateway = Gateway::bind(config).await.map_err(|error| failed(&error))?;
     let mut out = std::io::stdout();
+    let udp = gateway.udp_addr().map(|address| format!(" udp={address}")).unwrap_or_default();
     // Whoever closed standard output does not want to know; the gateway runs all the same.
-    let _ = writeln!(out, "listening tcp={}", gateway.local_addr()).and_then(|()| out.flush());
+    let _ = writeln!(out, "listening tcp={}{udp}", gateway.local_addr()).and_then(|()| out.flush());
     gateway.run(stop).await;
     Ok(())
 }

@@ -124,6 +124,13 @@ pub(crate) fn h2_error(code: u32) -> &'static str {
     NAMES.get(index).copied().unwrap_or("an error that HTTP/2 does not name")
 }
 
+/// The name of an HTTP/3 error code (RFC 9114, section 8.1; RFC 9204, section 6; RFC 9297, section 5.2).
+pub(crate) fn h3_error(code: u64) -> String {
+    let name = h3::error::Code::from(code).to_string();
+    // What it does not know it writes as a number.
+    if name.starts_with("0x") { "an error that HTTP/3 does not name".to_owned() } else { name }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +140,14 @@ mod tests {
         assert_eq!(scheme(SignatureScheme::ECDSA_NISTP256_SHA256), "ecdsa_secp256r1_sha256");
         assert_eq!(scheme(SignatureScheme::ML_DSA_65), "mldsa65");
         assert_eq!(scheme(SignatureScheme::Unknown(0xfe00)), "0xfe00");
+    }
+
+    #[test]
+    fn errors_have_the_names_of_their_registries() {
+        assert_eq!(h2_error(11), "ENHANCE_YOUR_CALM");
+        assert_eq!(h3_error(0x105), "H3_FRAME_UNEXPECTED");
+        assert_eq!(h3_error(0x200), "QPACK_DECOMPRESSION_FAILED");
+        assert_eq!(h3_error(0xff0e), "an error that HTTP/3 does not name");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connection from its addresses to its end: TCP, TLS, the extension, HTTP on top.
+//! A connection from its addresses to its end: TCP and TLS or QUIC, the extension, HTTP on top.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use countersign::CodePoints;
 use countersign::client::{AuthConfig, ClientHandle, ClientStream, Handshaker, Origin};
+use countersign::h3::RequestError;
+use h3::error::StreamError;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,40 +20,60 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::ended::{Ended, failure, is_of_one_stream};
-use super::{Overrides, Tls};
+use super::quic::{Quic, QuicDialer};
+use super::quic_ended::{connection_failure, of_connection, stream_failure};
+use super::{Overrides, Protocol, Tls};
 use crate::failure::{Exit, Failure};
 use crate::names;
 
 /// The body of a request: all of it is in memory.
 pub(crate) type Body = Full<Bytes>;
 
+/// The body of a response, whatever it comes over.
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, TransferError>;
+
+/// Why there is no response, or no whole one: to be explained by the [`Connection`].
+#[derive(Debug)]
+pub(crate) enum TransferError {
+    /// Over TCP.
+    Tcp(hyper::Error),
+    /// Over QUIC.
+    Quic(RequestError),
+}
+
 /// The largest frame to take, so that requests with many authorities' names fit.
 const MAX_FRAME_SIZE: u32 = 64 * 1024;
 /// How long a connection gets to say goodbye.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Opens connections.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    handshaker: Handshaker,
+    wire: Wire,
     overrides: Overrides,
     points: CodePoints,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Tcp(Handshaker),
+    Quic(Box<QuicDialer>),
 }
 
 /// What is known of a connection once TLS is up.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// `h2` or `http/1.1`.
-    pub(crate) protocol: &'static str,
+    /// The version of HTTP that was agreed on.
+    pub(crate) protocol: Protocol,
     /// As in `TLSv1.3`.
     pub(crate) tls_version: String,
-    /// As in `TLS_AES_128_GCM_SHA256`.
-    pub(crate) cipher_suite: String,
+    /// As in `TLS_AES_128_GCM_SHA256`; `None` for QUIC, whose implementation does not tell.
+    pub(crate) cipher_suite: Option<String>,
     /// The server's address.
     pub(crate) remote: SocketAddr,
-    /// How long TCP took.
+    /// How long TCP took; with QUIC, the same as with TLS.
     pub(crate) tcp_time: Duration,
-    /// How long TCP and TLS took together.
+    /// How long it took with TLS.
     pub(crate) tls_time: Duration,
 }
 
@@ -73,6 +96,7 @@ pub(crate) struct Connection {
 enum Sender {
     H2(http2::SendRequest<Body>),
     H1(http1::SendRequest<Body>),
+    H3(Box<Quic>),
 }
 
 /// Why there is no response.
@@ -92,8 +116,13 @@ impl Dialer {
         overrides: Overrides,
         points: CodePoints,
     ) -> Result<Self, Failure> {
-        let handshaker = Handshaker::new(Arc::new(tls.config()?), Arc::new(auth));
-        Ok(Self { handshaker, overrides, points })
+        let (quic, config, auth) = (tls.is_quic(), tls.config()?, Arc::new(auth));
+        let wire = if quic {
+            Wire::Quic(Box::new(QuicDialer::new(config, auth)?))
+        } else {
+            Wire::Tcp(Handshaker::new(Arc::new(config), auth))
+        };
+        Ok(Self { wire, overrides, points })
     }
 
     /// Connects to `origin`. `secured` is called once TLS is up, before anything that the extension's
@@ -104,11 +133,54 @@ impl Dialer {
         secured: impl FnOnce(&Facts),
     ) -> Result<Connection, Failure> {
         let begin = Instant::now();
-        let tcp = self.connect_tcp(origin).await?;
+        let addresses = self.overrides.addresses(origin.host(), origin.port()).await?;
+        match &self.wire {
+            Wire::Tcp(handshaker) => {
+                self.connect_tcp(handshaker, origin, addresses, begin, secured).await
+            }
+            Wire::Quic(dialer) => {
+                self.connect_quic(dialer, origin, addresses, begin, secured).await
+            }
+        }
+    }
+
+    async fn connect_quic(
+        &self,
+        dialer: &QuicDialer,
+        origin: &Origin,
+        addresses: Vec<SocketAddr>,
+        begin: Instant,
+        secured: impl FnOnce(&Facts),
+    ) -> Result<Connection, Failure> {
+        let line = dialer.dial(origin, addresses).await?;
+        let time = begin.elapsed();
+        let facts = Facts {
+            protocol: Protocol::Http3,
+            // QUIC has no other (RFC 9001, section 4.2).
+            tls_version: names::version(rustls::ProtocolVersion::TLSv1_3),
+            cipher_suite: None,
+            remote: line.remote(),
+            tcp_time: time,
+            tls_time: time,
+        };
+        secured(&facts);
+        let (quic, handle) = dialer.begin(origin, line).await?;
+        let sender = Sender::H3(Box::new(quic));
+        Ok(Connection { facts, handle, sender, driver: None, points: self.points, ended: None })
+    }
+
+    async fn connect_tcp(
+        &self,
+        handshaker: &Handshaker,
+        origin: &Origin,
+        addresses: Vec<SocketAddr>,
+        begin: Instant,
+        secured: impl FnOnce(&Facts),
+    ) -> Result<Connection, Failure> {
+        let tcp = open_tcp(origin, addresses).await?;
         let tcp_time = begin.elapsed();
         let remote = tcp.peer_addr().map_err(|error| unreachable(origin, &error))?;
-        let (stream, handle) = self
-            .handshaker
+        let (stream, handle) = handshaker
             .connect(tcp, origin.clone())
             .await
             .map_err(|error| tls_failure(origin, &error))?;
@@ -116,9 +188,9 @@ impl Dialer {
         let tls = stream.tls();
         let suite = tls.negotiated_cipher_suite();
         let facts = Facts {
-            protocol: if h2 { "h2" } else { "http/1.1" },
+            protocol: if h2 { Protocol::Http2 } else { Protocol::Http1 },
             tls_version: tls.protocol_version().map(names::version).unwrap_or_default(),
-            cipher_suite: suite.map(names::cipher_suite).unwrap_or_default(),
+            cipher_suite: suite.map(names::cipher_suite),
             remote,
             tcp_time,
             tls_time: begin.elapsed(),
@@ -129,21 +201,21 @@ impl Dialer {
         let driver = Some(driver);
         Ok(Connection { facts, handle, sender, driver, points: self.points, ended: None })
     }
+}
 
-    async fn connect_tcp(&self, origin: &Origin) -> Result<TcpStream, Failure> {
-        let mut refused = None;
-        for address in self.overrides.addresses(origin.host(), origin.port()).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(|error| unreachable(origin, &error))?;
-                    return Ok(stream);
-                }
-                Err(error) => refused = Some(error),
+async fn open_tcp(origin: &Origin, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+    let mut refused = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(|error| unreachable(origin, &error))?;
+                return Ok(stream);
             }
+            Err(error) => refused = Some(error),
         }
-        let refused = refused.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
-        Err(unreachable(origin, &refused))
     }
+    let refused = refused.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+    Err(unreachable(origin, &refused))
 }
 
 type Driver = JoinHandle<Result<(), hyper::Error>>;
@@ -163,11 +235,6 @@ async fn start_h1(stream: ClientStream<TcpStream>) -> Result<(Sender, Driver), h
 }
 
 impl Connection {
-    /// Whether it is HTTP/2.
-    pub(crate) fn is_h2(&self) -> bool {
-        matches!(self.sender, Sender::H2(_))
-    }
-
     /// Waits until a request could be sent; false if none can any more.
     pub(crate) async fn is_ready(&mut self) -> bool {
         if self.ended.is_some() {
@@ -176,6 +243,7 @@ impl Connection {
         match &mut self.sender {
             Sender::H2(sender) => sender.ready().await.is_ok(),
             Sender::H1(sender) => sender.ready().await.is_ok(),
+            Sender::H3(quic) => quic.is_open(),
         }
     }
 
@@ -183,27 +251,61 @@ impl Connection {
     pub(crate) async fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, NotSent> {
+    ) -> Result<Response<ResponseBody>, NotSent> {
         let answer = match &mut self.sender {
             Sender::H2(sender) => sender.try_send_request(request).await,
             Sender::H1(sender) => sender.try_send_request(request).await,
+            Sender::H3(quic) => match quic.send(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => return Err(self.not_sent_over_quic(&error).await),
+            },
         };
         match answer {
-            Ok(response) => Ok(response),
+            Ok(response) => {
+                Ok(response.map(|body: Incoming| body.map_err(TransferError::Tcp).boxed_unsync()))
+            }
             Err(error) => Err(self.not_sent(error).await),
         }
     }
 
+    async fn not_sent_over_quic(&mut self, error: &RequestError) -> NotSent {
+        let unsent = matches!(error, RequestError::Stream(StreamError::RemoteClosing { .. }));
+        let failure = self.explain_quic(error).await;
+        if unsent { NotSent::Closed(failure) } else { NotSent::Failed(failure) }
+    }
+
     async fn not_sent(&mut self, error: TrySendError<Request<Body>>) -> NotSent {
         let unsent = error.message().is_some();
-        let failure = self.explain(error.error()).await;
+        let failure = self.explain_tcp(error.error()).await;
         // After a connection error another try would only meet it again.
-        let in_peace = self.ended.as_ref().is_none_or(|ended| ended.code.unwrap_or(0) == 0);
+        let in_peace = self.ended.as_ref().is_none_or(Ended::in_peace);
         if unsent && in_peace { NotSent::Closed(failure) } else { NotSent::Failed(failure) }
     }
 
     /// What an error, before or within a response, means.
-    pub(crate) async fn explain(&mut self, error: &hyper::Error) -> Failure {
+    pub(crate) async fn explain(&mut self, error: &TransferError) -> Failure {
+        match error {
+            TransferError::Tcp(error) => self.explain_tcp(error).await,
+            TransferError::Quic(error) => self.explain_quic(error).await,
+        }
+    }
+
+    async fn explain_quic(&mut self, error: &RequestError) -> Failure {
+        let RequestError::Stream(error) = error else {
+            return Failure::new(Exit::Http3, error);
+        };
+        match (&self.sender, of_connection(error)) {
+            (Sender::H3(quic), Some(error)) => {
+                let ended = quic.ended(error, &self.handle, &self.points).await;
+                let failure = connection_failure(&ended);
+                self.ended = Some(ended);
+                failure
+            }
+            _ => stream_failure(error),
+        }
+    }
+
+    async fn explain_tcp(&mut self, error: &hyper::Error) -> Failure {
         let closed = self.handle.closed_reason();
         if closed.is_none() && is_of_one_stream(error) {
             return failure(error, None);
@@ -222,17 +324,19 @@ impl Connection {
 
     /// Closes, and tells how the connection ended.
     pub(crate) async fn close(self) -> Ended {
-        let Self { handle, sender, driver, points, ended, .. } = self;
+        let Self { facts, handle, sender, driver, points, ended } = self;
         if let Some(ended) = ended {
             return ended;
         }
-        let h2 = matches!(sender, Sender::H2(_));
+        if let Sender::H3(quic) = sender {
+            return quic.close(&handle, &points).await;
+        }
         let by_server = driver.as_ref().is_none_or(JoinHandle::is_finished);
         drop(sender);
         match result_of(driver).await {
             Some(Err(error)) => Ended::by_error(&error, handle.closed_reason().as_ref(), &points),
             Some(Ok(())) | None if by_server => Ended::by_server(),
-            Some(Ok(())) | None => Ended::by_us(h2),
+            Some(Ok(())) | None => Ended::by_us(facts.protocol),
         }
     }
 }

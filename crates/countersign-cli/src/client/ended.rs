@@ -3,15 +3,20 @@
 use countersign::{Closed, CodePoints};
 use serde::Serialize;
 
+use super::Protocol;
 use crate::failure::{Exit, Failure, with_causes};
 use crate::names;
+
+/// What an HTTP/3 connection is closed with when all is well.
+pub(super) const H3_NO_ERROR: u64 = 0x100;
 
 /// How a connection ended: the event `closed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Ended {
     /// `client`, `server`, or `transport` where the connection broke.
     pub(crate) initiator: &'static str,
-    /// The error code of HTTP/2; none for HTTP/1.1 and where no GOAWAY came.
+    /// The error code of HTTP/2 or HTTP/3; none for HTTP/1.1 and where no GOAWAY or CONNECTION_CLOSE
+    /// with one came.
     pub(crate) code: Option<u64>,
     /// The code's name.
     pub(crate) name: Option<String>,
@@ -21,13 +26,42 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// We had no more to ask.
-    pub(crate) fn by_us(h2: bool) -> Self {
-        Self::with_code("client", h2.then_some(0))
+    pub(crate) fn by_us(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::with_code("client", None),
+            Protocol::Http2 => Self::with_code("client", Some(0)),
+            Protocol::Http3 => Self::with_h3_code("client", H3_NO_ERROR, None),
+        }
     }
 
     /// The server closed without an error.
     pub(crate) fn by_server() -> Self {
         Self::with_code("server", None)
+    }
+
+    /// Somebody closed a QUIC connection with this code, for this reason if any.
+    pub(super) fn with_h3_code(initiator: &'static str, code: u64, reason: Option<String>) -> Self {
+        Self { initiator, code: Some(code), name: Some(names::h3_error(code)), reason }
+    }
+
+    /// Something broke.
+    pub(super) fn broken(reason: String) -> Self {
+        Self { initiator: "transport", code: None, name: None, reason: Some(reason) }
+    }
+
+    /// Whether nobody complained.
+    pub(super) fn in_peace(&self) -> bool {
+        matches!(self.name.as_deref(), None | Some("NO_ERROR" | "H3_NO_ERROR"))
+    }
+
+    /// What it means for a request, if somebody complained.
+    pub(super) fn complaint(&self, exit: Exit) -> Option<Failure> {
+        let code = self.code.filter(|_| !self.in_peace())?;
+        let who = if self.initiator == "server" { "the server" } else { "the client" };
+        let name = self.name.as_deref().unwrap_or_default();
+        let why = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let message = format!("{who} ended the connection with {name} ({code:#x}){why}");
+        Some(Failure::new(exit, message))
     }
 
     fn with_code(initiator: &'static str, code: Option<u64>) -> Self {
@@ -50,11 +84,7 @@ impl Ended {
                 let initiator = if h2.is_remote() { "server" } else { "client" };
                 Self::with_code(initiator, Some(u32::from(reason).into()))
             }
-            None => {
-                let mut ended = Self::with_code("transport", None);
-                ended.reason = Some(with_causes(error));
-                ended
-            }
+            None => Self::broken(with_causes(error)),
         }
     }
 }
@@ -65,14 +95,8 @@ fn code_name(code: u64) -> String {
 
 /// What a failed request means for whoever asked, in curl's codes.
 pub(crate) fn failure(error: &hyper::Error, ended: Option<&Ended>) -> Failure {
-    if let Some(Ended { code: Some(code), initiator, name, reason }) = ended
-        && *code != 0
-    {
-        let who = if *initiator == "server" { "the server" } else { "the client" };
-        let name = name.as_deref().unwrap_or_default();
-        let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let message = format!("{who} ended the connection with {name} ({code:#x}){why}");
-        return Failure::new(Exit::Http2, message);
+    if let Some(failure) = ended.and_then(|ended| ended.complaint(Exit::Http2)) {
+        return failure;
     }
     if let Some(h2) = h2_error(error) {
         if h2.is_reset()

@@ -11,6 +11,7 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::Protocol;
 use crate::failure::{Exit, Failure};
 
 /// Which servers are believed to be who they say.
@@ -29,18 +30,25 @@ pub(crate) enum Trust {
 pub(crate) struct Tls {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) trust: Trust,
-    /// Protocols for ALPN, the most wanted first.
-    pub(crate) alpn: Vec<Vec<u8>>,
+    /// What to offer, the most wanted first. HTTP/3 is only offered alone: it means QUIC.
+    pub(crate) protocols: Vec<Protocol>,
     /// What may be shown in the handshake itself, if the server asks there.
     pub(crate) in_handshake: Vec<Arc<CertifiedKey>>,
 }
 
 impl Tls {
+    /// Whether connections go over QUIC rather than TCP.
+    pub(crate) fn is_quic(&self) -> bool {
+        self.protocols == [Protocol::Http3]
+    }
+
     pub(crate) fn config(self) -> Result<ClientConfig, Failure> {
         let failed =
             |error: Error| Failure::new(Exit::Tls, format!("TLS cannot be set up: {error}"));
+        let versions =
+            if self.is_quic() { &[&rustls::version::TLS13][..] } else { rustls::DEFAULT_VERSIONS };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(failed)?;
         let builder = match self.trust {
             Trust::Roots(roots) => builder.with_root_certificates(roots),
@@ -51,7 +59,8 @@ impl Tls {
         };
         let mut config =
             builder.with_client_cert_resolver(Arc::new(InHandshake(self.in_handshake)));
-        config.alpn_protocols = self.alpn;
+        let ids = self.protocols.iter().map(|protocol| protocol.alpn().into());
+        config.alpn_protocols = ids.collect();
         // TLS 1.2 can only carry the extension with the extended master secret; every server of these
         // days has it.
         config.require_ems = true;

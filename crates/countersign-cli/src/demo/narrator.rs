@@ -34,6 +34,13 @@ impl Narrator {
         println!("{text}");
     }
 
+    /// A headline; steps are counted from 1 again.
+    pub(super) fn chapter(&mut self, headline: &str) {
+        self.step = 0;
+        println!();
+        println!("{}", self.paint("1;4", &format!("=== {headline} ===")));
+    }
+
     /// The next step's heading.
     pub(super) fn step(&mut self, heading: &str) {
         self.step += 1;
@@ -54,8 +61,12 @@ impl Narrator {
     /// A new connection.
     pub(super) fn connected(&self, facts: &Facts) {
         let Facts { protocol, tls_version, cipher_suite, .. } = facts;
-        let text =
-            format!("TCP, then {tls_version} ({cipher_suite}, {protocol}) as every client does it");
+        let (over, alpn) = (protocol.transport(), protocol.alpn());
+        let text = match cipher_suite {
+            Some(suite) => format!("{over}, then {tls_version} ({suite}, {alpn})"),
+            None => format!("{over}, with {tls_version} ({alpn})"),
+        };
+        let text = format!("{text} as every client does it");
         self.message(Way::ClientToGateway, &text);
     }
 

@@ -96,6 +96,7 @@ fn configuration(backend: SocketAddr) -> String {
         r#"
 [listen]
 address = "127.0.0.1:0"
+http3 = true
 
 [[tls]]
 certificate = "server.pem"

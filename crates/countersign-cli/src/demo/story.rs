@@ -6,6 +6,7 @@ use http::HeaderMap;
 use super::narrator::{Narrator, Way};
 use super::stage::Stage;
 use super::visitor::{Answer, Visitor};
+use crate::client::Protocol;
 use crate::failure::Failure;
 use crate::names;
 
@@ -14,8 +15,8 @@ const IDENTITIES: &str = "client-identities";
 /// The fields that tell a backend of one, with the certificate itself in them.
 const CERTIFICATES: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarded-client-cert"];
 
-/// Plays all steps; an error is what keeps the story from going on.
-pub(super) async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
+/// Says who is who.
+pub(super) fn introduce(stage: &Stage, narrator: &Narrator) {
     narrator.say(&format!(
         "Certificates when they are needed: a server asks for client certificates on a live connection.\n\
          \n\
@@ -24,20 +25,29 @@ pub(super) async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), F
          backend  {}, an ordinary HTTP server behind it that does no TLS and checks no certificate\n\
          client   has a device's and a user's certificate, and shows them only when asked\n\
          \n\
-         Everything below really happens, over TCP on this machine.",
+         Everything below really happens, on this machine.",
         stage.gateway, stage.backend,
     ));
-    alice(stage, narrator).await?;
-    bob(stage, narrator).await?;
-    revoked(stage, narrator).await?;
-    plain(stage, narrator).await
+}
+
+/// Plays all steps over one version of HTTP; an error is what keeps the story from going on.
+pub(super) async fn tell(
+    stage: &Stage,
+    protocol: Protocol,
+    narrator: &mut Narrator,
+) -> Result<(), Failure> {
+    narrator.chapter(&format!("{} over {}", protocol.name(), protocol.transport()));
+    alice(stage, protocol, narrator).await?;
+    bob(stage, protocol, narrator).await?;
+    revoked(stage, protocol, narrator).await?;
+    plain(stage, protocol, narrator).await
 }
 
 /// Steps on one connection: public, device, step-up, and again.
-async fn alice(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
+async fn alice(stage: &Stage, protocol: Protocol, narrator: &mut Narrator) -> Result<(), Failure> {
     narrator.step("The client connects, and the gateway asks which device it is.");
     let bag = [&stage.pki.device, &stage.pki.alice];
-    let mut client = Visitor::connect(&stage.pki, stage.gateway, Some(&bag), narrator).await?;
+    let mut client = Visitor::connect(stage, protocol, Some(&bag), narrator).await?;
     let events = client.until_answered().await?;
     recount(&events, narrator);
     narrator.check(
@@ -90,10 +100,10 @@ async fn alice(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bob(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
+async fn bob(stage: &Stage, protocol: Protocol, narrator: &mut Narrator) -> Result<(), Failure> {
     narrator.step("Bob tries, on another connection: his certificate is good, he is not alice.");
     let bag = [&stage.pki.device, &stage.pki.bob];
-    let mut client = Visitor::connect(&stage.pki, stage.gateway, Some(&bag), narrator).await?;
+    let mut client = Visitor::connect(stage, protocol, Some(&bag), narrator).await?;
     recount(&client.until_answered().await?, narrator);
     let answer = ask(&mut client, "/admin/", &[], stage, narrator).await?;
     narrator.check(
@@ -109,10 +119,14 @@ async fn bob(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn revoked(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
+async fn revoked(
+    stage: &Stage,
+    protocol: Protocol,
+    narrator: &mut Narrator,
+) -> Result<(), Failure> {
     narrator.step("Somebody with a certificate that has been revoked.");
     let bag = [&stage.pki.device, &stage.pki.revoked];
-    let mut client = Visitor::connect(&stage.pki, stage.gateway, Some(&bag), narrator).await?;
+    let mut client = Visitor::connect(stage, protocol, Some(&bag), narrator).await?;
     recount(&client.until_answered().await?, narrator);
     let answer = ask(&mut client, "/admin/", &[], stage, narrator).await?;
     narrator.check(
@@ -123,9 +137,9 @@ async fn revoked(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn plain(stage: &Stage, narrator: &mut Narrator) -> Result<(), Failure> {
+async fn plain(stage: &Stage, protocol: Protocol, narrator: &mut Narrator) -> Result<(), Failure> {
     narrator.step("A client that has never heard of all this.");
-    let mut client = Visitor::connect(&stage.pki, stage.gateway, None, narrator).await?;
+    let mut client = Visitor::connect(stage, protocol, None, narrator).await?;
     recount(&client.until_settings().await?, narrator);
     let answer = ask(&mut client, "/public/", &[], stage, narrator).await?;
     narrator.check(

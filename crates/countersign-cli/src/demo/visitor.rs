@@ -1,20 +1,20 @@
 //! The demo's clients: one connection each, the certificates they have, and what they experience.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::CodePoints;
 use countersign::client::{AuthConfig, Event, Observer, Origin, StaticCredentials};
-use countersign_pki::{Issued, TestPki};
+use countersign_pki::Issued;
 use http::Request;
 use http_body_util::BodyExt;
 use rustls::RootCertStore;
 use tokio::sync::Notify;
 
 use super::narrator::{Narrator, Way};
-use crate::client::{Body, Connection, Dialer, NotSent, Overrides, Tls, Trust};
+use super::stage::Stage;
+use crate::client::{Body, Connection, Dialer, NotSent, Overrides, Protocol, Tls, Trust};
 use crate::failure::{Exit, Failure};
 use crate::identity::identity;
 
@@ -63,11 +63,12 @@ impl Visitor {
     /// Connects with these certificates in the bag, each of which may be asked for at the same time;
     /// `None` is a client that knows nothing of the extension.
     pub(super) async fn connect(
-        pki: &TestPki,
-        gateway: SocketAddr,
+        stage: &Stage,
+        protocol: Protocol,
         bag: Option<&[&Issued]>,
         narrator: &Narrator,
     ) -> Result<Self, Failure> {
+        let gateway = stage.gateway;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let origin = Origin::new("localhost", gateway.port());
         let mut credentials = StaticCredentials::new();
@@ -85,11 +86,13 @@ impl Visitor {
             .build()
             .map_err(|error| Failure::new(Exit::Failed, error))?;
         let mut roots = RootCertStore::empty();
-        roots.add(pki.server_ca.clone()).map_err(|error| Failure::new(Exit::CaFile, error))?;
+        roots
+            .add(stage.pki.server_ca.clone())
+            .map_err(|error| Failure::new(Exit::CaFile, error))?;
         let tls = Tls {
             provider,
             trust: Trust::Roots(roots),
-            alpn: vec![b"h2".to_vec()],
+            protocols: vec![protocol],
             in_handshake: Vec::new(),
         };
         let here = format!("localhost:{}:{}", gateway.port(), gateway.ip());

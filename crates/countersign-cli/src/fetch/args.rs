@@ -8,7 +8,7 @@ use crate::code_points::CodePointArgs;
 use crate::identity::IdentityArg;
 
 /// Exit codes are curl's: 6 no address, 7 no connection, 16 HTTP/2, 22 status with --fail, 28 timeout, 35 TLS, 58
-/// own certificate, 60 server's certificate. Of several failures the first one counts.
+/// own certificate, 60 server's certificate, 95 HTTP/3. Of several failures the first one counts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to get, in this order; one connection for each origin
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// HTTP/2, or HTTP/1.1 where the server has no HTTP/2 (the default)
     #[arg(long, conflicts_with = "http1_1")]
     pub(super) http2: bool,
+    /// HTTP/3 over QUIC, at once and with nothing to fall back on
+    #[arg(long, conflicts_with_all = ["http1_1", "http2"])]
+    pub(super) http3: bool,
     /// HTTP/1.1; identities can then only be shown in the TLS handshake
     #[arg(long = "http1.1")]
     pub(super) http1_1: bool,

@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::client::{AuthConfig, ClientCredential, ClientHandle, Origin};
-use http::{Response, Version};
+use http::Response;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 pub(crate) use self::args::Args;
 use self::output::Destination;
@@ -23,7 +22,9 @@ use self::report::{Reporter, head_lines};
 use self::request::{Plan, Target};
 use self::resolver::Identities;
 use self::write_out::Stats;
-use crate::client::{Connection, Dialer, NotSent, Overrides, Tls, Trust};
+use crate::client::{
+    Connection, Dialer, NotSent, Overrides, Protocol, ResponseBody, Tls, TransferError, Trust,
+};
 use crate::complain;
 use crate::failure::{Exit, Failure};
 use crate::identity::{IdentityArg, read_roots};
@@ -87,10 +88,6 @@ impl Session {
         let present: Vec<_> =
             load(&args.present)?.into_iter().map(|one| Arc::new(one.credential)).collect();
 
-        let mut alpn = vec![b"http/1.1".to_vec()];
-        if !args.http1_1 {
-            alpn.insert(0, b"h2".to_vec());
-        }
         let tls = Tls {
             provider: Arc::clone(&provider),
             trust: match &args.cacert {
@@ -98,8 +95,14 @@ impl Session {
                 Some(path) => Trust::Roots(read_roots(path)?),
                 None => Trust::System,
             },
-            alpn,
-            // With HTTP/2 the server asks when it needs to know, so the handshake shows nothing.
+            protocols: if args.http3 {
+                vec![Protocol::Http3]
+            } else if args.http1_1 {
+                vec![Protocol::Http1]
+            } else {
+                vec![Protocol::Http2, Protocol::Http1]
+            },
+            // Over a later HTTP the server asks when it needs to know, so the handshake shows nothing.
             in_handshake: if args.http1_1 { certified_keys } else { Vec::new() },
         };
 
@@ -165,7 +168,9 @@ impl Session {
         stats.time_starttransfer = begin.elapsed();
         let status = response.status().as_u16();
         stats.status = status;
-        stats.http_version = if response.version() == Version::HTTP_2 { "2" } else { "1.1" };
+        if let Some(connection) = self.open.get(&target.origin) {
+            stats.http_version = connection.facts.protocol.number();
+        }
         stats.num_headers = response.headers().len();
         let content_type = response.headers().get(http::header::CONTENT_TYPE);
         stats.content_type =
@@ -186,7 +191,9 @@ impl Session {
                     self.close_if_over(&target.origin).await;
                     failure
                 }
-                None => Failure::new(Exit::Receive, error),
+                None => {
+                    Failure::new(Exit::Receive, "the connection was closed within the response")
+                }
             }),
         }
     }
@@ -196,16 +203,17 @@ impl Session {
         &mut self,
         target: &Target,
         stats: &mut Stats,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<ResponseBody>, Failure> {
         loop {
             let opened = self.ensure_open(&target.origin, stats).await?;
             let Some(connection) = self.open.get_mut(&target.origin) else {
                 return Err(Failure::new(Exit::Connect, "the connection was closed at once"));
             };
-            let request = self.plan.request(target, connection.is_h2())?;
+            let protocol = connection.facts.protocol;
+            let request = self.plan.request(target, protocol)?;
             stats.method = request.method().to_string();
             stats.remote = Some(connection.facts.remote);
-            self.reporter.request(&request, connection.is_h2());
+            self.reporter.request(&request, protocol);
             match connection.send(request).await {
                 Ok(response) => return Ok(response),
                 // An old connection may have been closed while it was idle; a new one may not.
@@ -270,7 +278,7 @@ impl Session {
     async fn receive(
         &self,
         target: &Target,
-        response: Response<Incoming>,
+        response: Response<ResponseBody>,
         destination: &Destination,
         failed: bool,
         stats: &mut Stats,
@@ -326,7 +334,7 @@ impl Session {
 
 /// Why a body ended too early.
 enum Cut {
-    Connection(hyper::Error),
+    Connection(TransferError),
     Failure(Failure),
 }
 

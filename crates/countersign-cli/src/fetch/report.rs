@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::request::shown;
-use crate::client::{Body, Ended, Facts};
+use crate::client::{Body, Ended, Facts, Protocol};
 use crate::failure::Failure;
 use crate::names;
 
@@ -30,7 +30,7 @@ enum Line<'a> {
     Connected {
         protocol: &'a str,
         tls_version: &'a str,
-        cipher_suite: &'a str,
+        cipher_suite: Option<&'a str>,
     },
     Settings {
         client_cert_auth: Option<u64>,
@@ -74,17 +74,20 @@ struct OidFilterLine {
 impl Reporter {
     pub(super) fn connected(self, origin: &Origin, facts: &Facts) {
         let Facts { protocol, tls_version, cipher_suite, remote, .. } = facts;
+        let (protocol, cipher_suite) = (protocol.alpn(), cipher_suite.as_deref());
         self.line(&Line::Connected { protocol, tls_version, cipher_suite });
-        self.note(|| format!("Connected to {origin} ({remote})"));
-        self.note(|| format!("{tls_version} with {cipher_suite}, ALPN chose {protocol}"));
+        let over = facts.protocol.transport();
+        self.note(|| format!("Connected to {origin} ({remote}, {over})"));
+        let suite = cipher_suite.map(|suite| format!(" with {suite}")).unwrap_or_default();
+        self.note(|| format!("{tls_version}{suite}, ALPN chose {protocol}"));
     }
 
-    pub(super) fn request(self, request: &Request<Body>, h2: bool) {
+    pub(super) fn request(self, request: &Request<Body>, protocol: Protocol) {
         if !self.verbose {
             return;
         }
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let version = if h2 { "HTTP/2" } else { "HTTP/1.1" };
+        let version = protocol.name();
         eprintln!("> {} {path} {version}", request.method());
         if let Some(authority) = request.uri().authority() {
             eprintln!("> host: {authority}");
@@ -216,11 +219,11 @@ impl Observer for Reporter {
 /// The status line and the header fields, as curl writes them.
 pub(super) fn head_lines<B>(response: &Response<B>) -> Vec<String> {
     let status = response.status();
-    let first = if response.version() == Version::HTTP_2 {
-        format!("HTTP/2 {} ", status.as_u16())
-    } else {
-        let reason = status.canonical_reason().unwrap_or_default();
-        format!("{:?} {} {reason}", response.version(), status.as_u16())
+    let reason = status.canonical_reason().unwrap_or_default();
+    let first = match response.version() {
+        Version::HTTP_2 => format!("HTTP/2 {} ", status.as_u16()),
+        Version::HTTP_3 => format!("HTTP/3 {} ", status.as_u16()),
+        earlier => format!("{earlier:?} {} {reason}", status.as_u16()),
     };
     let fields = response.headers().iter();
     let fields = fields
@@ -269,11 +272,15 @@ mod tests {
 
     #[test]
     fn events_begin_with_their_names() {
-        let ended = Ended::by_us(true);
-        let line = serde_json::to_string(&Line::Closed(&ended)).unwrap();
+        let line =
+            |protocol| serde_json::to_string(&Line::Closed(&Ended::by_us(protocol))).unwrap();
         assert_eq!(
-            line,
+            line(Protocol::Http2),
             r#"{"event":"closed","initiator":"client","code":0,"name":"NO_ERROR","reason":null}"#
+        );
+        assert_eq!(
+            line(Protocol::Http3),
+            r#"{"event":"closed","initiator":"client","code":256,"name":"H3_NO_ERROR","reason":null}"#
         );
     }
 }

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::Args;
-use crate::client::Body;
+use crate::client::{Body, Protocol};
 use crate::failure::{Exit, Failure};
 
 /// A URL that can be fetched.
@@ -99,8 +99,12 @@ impl Plan {
         Ok(Self { method, fields, body: body.unwrap_or_default() })
     }
 
-    /// The request for `target`: with an authority for HTTP/2, with a Host field for HTTP/1.1.
-    pub(super) fn request(&self, target: &Target, h2: bool) -> Result<Request<Body>, Failure> {
+    /// The request for `target`: with a Host field for HTTP/1.1, with an authority for later versions.
+    pub(super) fn request(
+        &self,
+        target: &Target,
+        protocol: Protocol,
+    ) -> Result<Request<Body>, Failure> {
         let mut fields = self.fields.clone();
         let host = fields.remove(HOST);
         let authority = target.uri.authority().map_or("", |authority| authority.as_str());
@@ -109,7 +113,10 @@ impl Plan {
             None => authority,
         };
         let path = target.path_and_query();
-        let uri = if h2 { format!("https://{authority}{path}") } else { path.to_owned() };
+        let uri = match protocol {
+            Protocol::Http1 => path.to_owned(),
+            Protocol::Http2 | Protocol::Http3 => format!("https://{authority}{path}"),
+        };
         let impossible = |error: http::Error| {
             Failure::new(
                 Exit::Url,
@@ -117,7 +124,7 @@ impl Plan {
             )
         };
         let mut request = Request::builder().method(self.method.clone()).uri(uri);
-        if !h2 {
+        if protocol == Protocol::Http1 {
             request = request.header(HOST, authority);
         }
         let mut request = request.body(Body::new(self.body.clone())).map_err(impossible)?;
@@ -257,16 +264,16 @@ mod tests {
     fn the_host_goes_where_the_version_has_it() {
         let target = Target::parse("https://a.test:8443/x?y").unwrap();
         let plain = plan(&[]).unwrap();
-        let request = plain.request(&target, true).unwrap();
+        let request = plain.request(&target, Protocol::Http2).unwrap();
         assert_eq!(request.uri(), "https://a.test:8443/x?y");
         assert!(!request.headers().contains_key("host"));
-        let request = plain.request(&target, false).unwrap();
+        let request = plain.request(&target, Protocol::Http1).unwrap();
         assert_eq!(request.uri(), "/x?y");
         assert_eq!(request.headers()["host"], "a.test:8443");
 
         let other = plan(&["-H", "Host: b.test"]).unwrap();
-        assert_eq!(other.request(&target, true).unwrap().uri(), "https://b.test/x?y");
-        assert_eq!(other.request(&target, false).unwrap().headers()["host"], "b.test");
+        assert_eq!(other.request(&target, Protocol::Http2).unwrap().uri(), "https://b.test/x?y");
+        assert_eq!(other.request(&target, Protocol::Http1).unwrap().headers()["host"], "b.test");
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(super) struct Stats {
     pub(super) method: String,
     /// 0 without a response.
     pub(super) status: u16,
-    /// `2`, `1.1`, or `0` without a response.
+    /// `3`, `2`, `1.1`, or empty without a response.
     pub(super) http_version: &'static str,
     pub(super) content_type: String,
     /// How many connections this transfer opened.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use countersign_testkit::within;
 use serde_json::Value;
 
-use crate::support::{Folder, Setting, countersign, run, vectors};
+use crate::support::{Folder, Http, Setting, countersign, run, vectors};
 
 #[tokio::test]
 async fn pki_init_writes_all_files_once() {
@@ -47,10 +47,17 @@ async fn pki_init_writes_all_files_once() {
 
 #[tokio::test]
 async fn the_demo_holds_what_it_promises() {
-    for arguments in [&["demo"][..], &["demo", "--http2"]] {
+    for (arguments, chapters) in [
+        (&["demo"][..], &["HTTP/2 over TCP", "HTTP/3 over QUIC over UDP"][..]),
+        (&["demo", "--http2"], &["HTTP/2 over TCP"]),
+        (&["demo", "--http3"], &["HTTP/3 over QUIC over UDP"]),
+    ] {
         let done = run(countersign(arguments)).await;
         assert_eq!(done.exit, 0, "{}\n{}", done.out, done.err);
         assert!(done.out.contains("expectations came true"), "{}", done.out);
+        let told: Vec<_> = done.out.lines().filter_map(|line| line.strip_prefix("=== ")).collect();
+        let expected: Vec<_> = chapters.iter().map(|chapter| format!("{chapter} ===")).collect();
+        assert_eq!(told, expected);
         for seen in ["I am device-1.example.test", "I am alice@example.test", "not-allowed"] {
             assert!(done.out.contains(seen), "{seen}: {}", done.out);
         }
@@ -61,7 +68,7 @@ async fn the_demo_holds_what_it_promises() {
 
 #[tokio::test]
 async fn a_configuration_is_checked_with_line_and_advice() {
-    let setting = Setting::new().await;
+    let setting = Setting::new(Http::Two).await;
     let text = setting.pki.read("gateway.toml").replace("require = [", "requires = [");
     let line = 1 + text.lines().position(|line| line.starts_with("requires")).unwrap();
     let file = setting.pki.write("wrong.toml", &text);
@@ -83,7 +90,7 @@ async fn a_configuration_is_checked_with_line_and_advice() {
 #[tokio::test]
 async fn a_gateway_ends_in_peace_when_told_to() {
     for signal in ["-TERM", "-INT"] {
-        let mut setting = Setting::new().await;
+        let mut setting = Setting::new(Http::Two).await;
         let process = setting.gateway.id().unwrap().to_string();
         let killed = run({
             let mut kill = tokio::process::Command::new("kill");
@@ -98,7 +105,7 @@ async fn a_gateway_ends_in_peace_when_told_to() {
 
 #[tokio::test]
 async fn an_address_in_use_is_said_so() {
-    let setting = Setting::new().await;
+    let setting = Setting::new(Http::Two).await;
     let taken = format!("127.0.0.1:{}", setting.port);
     let text = setting.pki.read("gateway.toml").replace("127.0.0.1:8443", &taken);
     let file = setting.pki.write("taken.toml", &text);

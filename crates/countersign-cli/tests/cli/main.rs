@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
+#[macro_use]
+mod support;
+
 mod commands;
 mod fetch;
 mod scenario;
-mod support;

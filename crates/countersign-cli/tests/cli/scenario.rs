@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::{Setting, run};
+use crate::support::{Http, Setting, run};
 
 fn problem(event: &Value) -> String {
     let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
@@ -11,14 +11,14 @@ fn problem(event: &Value) -> String {
     body["type"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn alice_gets_both_pages_on_one_connection() {
-    let setting = Setting::new().await;
+over_both!(alice_gets_both_pages_on_one_connection);
+async fn alice_gets_both_pages_on_one_connection(http: Http) {
+    let setting = Setting::new(http).await;
     let done = setting.fetch(&["device", "alice"], &["--json"], &["/public/", "/admin/"]).await;
     assert_eq!(done.exit, 0, "{}", done.err);
     assert_eq!(done.statuses(), [200, 200]);
     assert_eq!(done.named("connected").len(), 1);
-    assert_eq!(done.named("connected")[0]["protocol"], "h2");
+    assert_eq!(done.named("connected")[0]["protocol"], http.alpn());
     assert_eq!(done.named("settings")[0]["client_cert_auth"], 1);
 
     let challenges = done.named("challenge");
@@ -36,7 +36,7 @@ async fn alice_gets_both_pages_on_one_connection() {
     assert_eq!(events.first().unwrap()["event"], "connected");
     let closed = events.last().unwrap();
     assert_eq!((&closed["event"], &closed["initiator"]), (&"closed".into(), &"client".into()));
-    assert_eq!(closed["name"], "NO_ERROR");
+    assert_eq!(closed["name"], http.no_error());
 
     // What the backend was told.
     let seen = done.named("response")[1]["body"].as_str().unwrap().to_owned();
@@ -46,9 +46,9 @@ async fn alice_gets_both_pages_on_one_connection() {
     assert!(identities.contains("device-1.example.test"), "{identities}");
 }
 
-#[tokio::test]
-async fn others_are_refused_for_their_own_reasons_and_the_connection_lives_on() {
-    let setting = Setting::new().await;
+over_both!(others_are_refused_for_their_own_reasons_and_the_connection_lives_on);
+async fn others_are_refused_for_their_own_reasons_and_the_connection_lives_on(http: Http) {
+    let setting = Setting::new(http).await;
     for (name, expected) in [
         ("bob", "urn:countersign:not-allowed"),
         ("revoked", "urn:countersign:credential-revoked"),
@@ -69,9 +69,9 @@ async fn others_are_refused_for_their_own_reasons_and_the_connection_lives_on() 
     assert!(done.named("challenge").is_empty());
 }
 
-#[tokio::test]
-async fn identity_fields_of_clients_do_not_reach_the_backend() {
-    let setting = Setting::new().await;
+over_both!(identity_fields_of_clients_do_not_reach_the_backend);
+async fn identity_fields_of_clients_do_not_reach_the_backend(http: Http) {
+    let setting = Setting::new(http).await;
     let forged = ["-H", "Client-Identities: \"user\"", "-H", "Client-Cert: :AA==:", "-H", "X: 1"];
     let done = setting.fetch(&[], &forged, &["/public/"]).await;
     let seen: Value = serde_json::from_str(&done.out).unwrap();
@@ -82,7 +82,8 @@ async fn identity_fields_of_clients_do_not_reach_the_backend() {
 
 #[tokio::test]
 async fn a_client_of_http_1_can_be_a_user_by_its_handshake() {
-    let setting = Setting::with(|text| text.replace("[\"device\", \"user\"]", "[\"user\"]")).await;
+    let setting =
+        Setting::with(Http::Two, |text| text.replace("[\"device\", \"user\"]", "[\"user\"]")).await;
     let options = ["--http1.1", "-w", " %{http_code} %{http_version}\\n", "-o", "/dev/null"];
     let done = setting.fetch(&["alice"], &options, &["/admin/"]).await;
     assert_eq!(done.out, " 200 1.1\n", "{}", done.err);
@@ -92,7 +93,7 @@ async fn a_client_of_http_1_can_be_a_user_by_its_handshake() {
 
 #[tokio::test]
 async fn curl_gets_what_needs_no_certificate() {
-    let setting = Setting::new().await;
+    let setting = Setting::new(Http::Two).await;
     let version = Command::new("curl").arg("--version").output().await;
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("HTTP2")) {
         eprintln!("skipped: there is no curl with HTTP/2 here");
@@ -110,11 +111,12 @@ async fn curl_gets_what_needs_no_certificate() {
     }
 }
 
-#[tokio::test]
-async fn a_certificate_can_be_presented_before_it_is_asked_for() {
-    let setting =
-        Setting::with(|text| text.replace("generic_challenges = 0", "generic_challenges = 1"))
-            .await;
+over_both!(a_certificate_can_be_presented_before_it_is_asked_for);
+async fn a_certificate_can_be_presented_before_it_is_asked_for(http: Http) {
+    let setting = Setting::with(http, |text| {
+        text.replace("generic_challenges = 0", "generic_challenges = 1")
+    })
+    .await;
     let alice = setting.identity("alice");
     let options = ["--json", "--limit", "3", "--present", &alice];
     let done = setting.fetch(&["device"], &options, &["/admin/"]).await;

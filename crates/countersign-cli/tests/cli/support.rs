@@ -27,6 +27,63 @@ pub(crate) fn countersign(arguments: &[&str]) -> Command {
     command
 }
 
+/// The version of HTTP that a test runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    Two,
+    Three,
+}
+
+impl Http {
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Self::Two => "--http2",
+            Self::Three => "--http3",
+        }
+    }
+
+    pub(crate) fn alpn(self) -> &'static str {
+        match self {
+            Self::Two => "h2",
+            Self::Three => "h3",
+        }
+    }
+
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Two => "2",
+            Self::Three => "3",
+        }
+    }
+
+    /// The code that a connection ends with when all is well.
+    pub(crate) fn no_error(self) -> &'static str {
+        match self {
+            Self::Two => "NO_ERROR",
+            Self::Three => "H3_NO_ERROR",
+        }
+    }
+}
+
+/// Two tests from one function that takes an [`Http`].
+macro_rules! over_both {
+    ($name:ident) => {
+        mod $name {
+            use crate::support::Http;
+
+            #[tokio::test]
+            async fn http2() {
+                super::$name(Http::Two).await;
+            }
+
+            #[tokio::test]
+            async fn http3() {
+                super::$name(Http::Three).await;
+            }
+        }
+    };
+}
+
 /// What a command left behind.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -130,6 +187,8 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
 /// A folder made by `pki init`, a backend, and a gateway between it and the world.
 #[derive(Debug)]
 pub(crate) struct Setting {
+    /// What [`Setting::fetch`] speaks, unless told otherwise.
+    pub(crate) http: Http,
     pub(crate) pki: Folder,
     pub(crate) port: u16,
     pub(crate) gateway: Child,
@@ -137,12 +196,12 @@ pub(crate) struct Setting {
 
 impl Setting {
     /// With the gateway.toml of `pki init`, on other ports.
-    pub(crate) async fn new() -> Self {
-        Self::with(|text| text).await
+    pub(crate) async fn new(http: Http) -> Self {
+        Self::with(http, |text| text).await
     }
 
     /// The same with something changed in gateway.toml.
-    pub(crate) async fn with(change: impl FnOnce(String) -> String) -> Self {
+    pub(crate) async fn with(http: Http, change: impl FnOnce(String) -> String) -> Self {
         let pki = Folder::new();
         let done = run(countersign(&["pki", "init", &pki.path("")])).await;
         assert_eq!(done.exit, 0, "{}", done.err);
@@ -153,7 +212,7 @@ impl Setting {
             .replace("127.0.0.1:9000", &backend.to_string());
         let config = pki.write("test.toml", &change(text));
         let (gateway, port) = start_gateway(&config).await;
-        Self { pki, port, gateway }
+        Self { http, pki, port, gateway }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -189,6 +248,9 @@ impl Setting {
         for name in identities {
             command.args(["--identity", &self.identity(name)]);
         }
+        if !options.contains(&"--http1.1") {
+            command.arg(self.http.flag());
+        }
         command.args(options).args(paths.iter().map(|path| self.url(path)));
         command
     }
@@ -200,8 +262,10 @@ pub(crate) async fn start_gateway(config: &str) -> (Child, u16) {
         countersign(&["gateway", "--config", config]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
     let line = within(lines.next_line()).await.unwrap().expect("the gateway ended at once");
-    let port = line.strip_prefix("listening tcp=127.0.0.1:").unwrap().parse().unwrap();
-    (gateway, port)
+    let addresses = line.strip_prefix("listening tcp=127.0.0.1:").unwrap();
+    let (tcp, udp) = addresses.split_once(" udp=127.0.0.1:").unwrap();
+    assert_eq!(tcp, udp, "HTTP/3 is to be found at the port of TCP");
+    (gateway, tcp.parse().unwrap())
 }
 
 /// The repository's test vectors.
