@@ -1,6 +1,6 @@
 //! PKCS#12 files (RFC 7292): a chain and its key in one file, under a passphrase.
 
-use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use p12_keystore::KeyStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// The first private key in the file with its chain, leaf first; the error is the end of a sentence.
@@ -8,23 +8,23 @@ pub(super) fn read(
     bytes: &[u8],
     passphrase: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let store = KeyStore::from_pkcs12(bytes, passphrase, Pkcs12ImportPolicy::Strict)
+    let store = KeyStore::from_pkcs12(bytes, passphrase)
         .map_err(|error| format!("it does not open with this --pass as PKCS#12 ({error})"))?;
     let (_, entry) = store
         .private_key_chain()
         .ok_or("there is no private key with a certificate in it".to_owned())?;
     let chain = entry
-        .certs()
+        .chain()
         .iter()
         .map(|certificate| CertificateDer::from(certificate.as_der().to_vec()))
         .collect();
-    let key = PrivatePkcs8KeyDer::from(entry.key().as_der().to_vec());
+    let key = PrivatePkcs8KeyDer::from(entry.key().to_vec());
     Ok((chain, key.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use p12_keystore::{Certificate, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+    use p12_keystore::{Certificate, KeyStoreEntry, PrivateKeyChain};
 
     use super::*;
 
@@ -32,9 +32,8 @@ mod tests {
     fn chain_and_key_come_back() {
         let pki = countersign_pki::TestPki::generate().unwrap();
         let alice = &pki.alice;
-        let key = PrivateKey::from_der(alice.key.secret_der()).unwrap();
         let chain = alice.chain.iter().map(|one| Certificate::from_der(one).unwrap());
-        let chain = PrivateKeyChain::new(b"1".to_vec(), key, chain);
+        let chain = PrivateKeyChain::new(alice.key.secret_der(), b"1", chain);
         let mut store = KeyStore::new();
         store.add_entry("alice", KeyStoreEntry::PrivateKeyChain(chain));
         let file = store.writer("a phrase").write().unwrap();

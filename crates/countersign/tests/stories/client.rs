@@ -27,6 +27,27 @@ async fn a_certificate_can_be_presented_unasked() {
 }
 
 #[tokio::test]
+async fn a_presented_certificate_is_there_before_the_next_request() {
+    within(async {
+        let rules = rules().generic_challenges(2).credential(
+            countersign::server::CredentialKind::new(
+                "never shown",
+                crate::support::verifier(&test_pki().device_ca),
+            )
+            .ask_on_connect(),
+        );
+        let address = serve(&TlsOptions::default(), rules).await;
+        for _ in 0..20 {
+            let mut client =
+                Client::connect(address, StaticCredentials::new().keep_generic(), 4).await;
+            client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
+            assert_eq!(client.get("/admin").await, (200, "user".into()));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_limit_of_one_is_enough_to_present() {
     within(async {
         let rules = countersign::server::AuthConfig::builder(provider())
