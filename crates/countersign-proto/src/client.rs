@@ -156,6 +156,18 @@ impl ClientMachine {
         self.limits.in_force() > 0 && self.peer.supports_client_auth()
     }
 
+    /// Whether the server may (still) ask: we have announced support, or will with our first SETTINGS,
+    /// and the server has not shown that it has none.
+    pub fn can_be_asked(&self) -> bool {
+        let refused = self.peer.received && !self.peer.supports_client_auth();
+        self.limits.announces_support() && !refused
+    }
+
+    /// Whether the answer to the challenge `id` has been handed out to be sent.
+    pub fn is_sent(&self, id: ChallengeId) -> bool {
+        id.0 < self.first
+    }
+
     /// What the server has announced.
     pub fn peer(&self) -> PeerSettings {
         self.peer

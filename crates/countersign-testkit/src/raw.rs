@@ -109,9 +109,10 @@ impl Frame {
         }
     }
 
-    /// The debug data of a GOAWAY frame.
-    pub fn debug_data(&self) -> Option<&[u8]> {
-        (self.kind == kind::GOAWAY).then(|| self.payload.get(8..)).flatten()
+    /// The debug data of a GOAWAY frame, which should be text.
+    pub fn debug_text(&self) -> Option<String> {
+        let text = self.payload.get(8..).filter(|_| self.kind == kind::GOAWAY)?;
+        Some(String::from_utf8_lossy(text).into_owned())
     }
 
     /// A whole GET request as one HEADERS frame that ends the stream.

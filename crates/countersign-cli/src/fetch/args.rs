@@ -21,14 +21,17 @@ pub(crate) struct Args {
     /// Trust any server
     #[arg(short = 'k', long)]
     pub(super) insecure: bool,
-    /// Show this certificate to the URLs' servers when they ask for one that it is; PEM, leaf first;
-    /// the key may be in the same file
+    /// Show this certificate to the URLs' servers when they ask for one that it is; PEM, leaf first,
+    /// the key may be in the same file; or a PKCS#12 file
     #[arg(long, value_name = "CERT[,KEY]")]
     pub(super) identity: Vec<IdentityArg>,
     /// Show this certificate without being asked for it, with a challenge from the server's pool,
     /// before the first request
     #[arg(long, value_name = "CERT[,KEY]", conflicts_with = "no_auth")]
     pub(super) present: Vec<IdentityArg>,
+    /// What opens PKCS#12 files
+    #[arg(long, value_name = "PHRASE")]
+    pub(super) pass: Option<String>,
     /// How many challenges may wait for an answer at a time [default: the number of identities, at least 1]
     #[arg(long, value_name = "N", conflicts_with = "no_auth",
         value_parser = clap::value_parser!(u32).range(1..=1024))]

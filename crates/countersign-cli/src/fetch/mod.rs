@@ -78,8 +78,9 @@ impl Session {
         let plan = Plan::new(&args)?;
         let points = args.code_points.code_points()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let passphrase = args.pass.as_deref().unwrap_or_default();
         let load = |args: &[IdentityArg]| {
-            args.iter().map(|arg| arg.load(&provider)).collect::<Result<Vec<_>, _>>()
+            args.iter().map(|arg| arg.load(passphrase, &provider)).collect::<Result<Vec<_>, _>>()
         };
         let (credentials, certified_keys): (Vec<_>, Vec<_>) = load(&args.identity)?
             .into_iter()

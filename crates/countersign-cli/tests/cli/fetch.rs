@@ -157,7 +157,7 @@ async fn bad_identities_are_explained() {
         (format!("{pem},{}", setting.pki.path("bob.key")), "does not belong"),
         (format!("{key},{key}"), "no PEM certificate"),
         (format!("{pem},{encrypted}"), "openssl pkcs8"),
-        (der, "openssl pkcs12"),
+        (der, "--pass"),
     ] {
         let done = identity(argument.clone()).await;
         assert_eq!(done.exit, 58, "{argument}: {}", done.err);

@@ -52,6 +52,11 @@ impl Limits {
         self.announced.iter().copied().max().unwrap_or(0)
     }
 
+    /// Whether support is announced, or will be with the next SETTINGS.
+    pub(super) fn announces_support(&self) -> bool {
+        self.announced.iter().chain(&self.unsent).any(|limit| *limit > 0)
+    }
+
     /// Sets what to announce next.
     pub(super) fn change(&mut self, limit: u32) -> Result<(), Misuse> {
         let last = self.announced.back().copied().unwrap_or(0);

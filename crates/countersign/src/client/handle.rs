@@ -38,51 +38,42 @@ impl ClientHandle {
     /// What the server has announced, once its SETTINGS are here. `None` if the connection ended
     /// before, or cannot carry the extension.
     pub async fn peer_settings(&self) -> Option<PeerSettings> {
-        loop {
-            let changed = self.0.changed().notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let peer = self.0.peer()?;
-            if peer.received {
-                return Some(peer);
-            }
-            if self.closed_reason().is_some() {
-                return None;
-            }
-            changed.await;
-        }
+        let received = || match self.0.peer() {
+            Some(peer) if peer.received => Ok(Some(peer)),
+            Some(_) => Ok(None),
+            None => Err(Misuse::NotNegotiated),
+        };
+        self.until(received).await.ok()
     }
 
     /// Presents `credential` of one's own accord, with the oldest challenge in the pool that it suits.
     ///
-    /// Waits until the server has left such a challenge; put a deadline around it. When it returns, the
-    /// answer goes out before any request that is sent afterwards. The resolver has to leave challenges
-    /// in the pool ([`super::Resolution::Later`]).
+    /// Waits until the server has left such a challenge, and until the answer is on its way behind
+    /// those to earlier challenges; put a deadline around it. Over HTTP/2 the server then has it before
+    /// any request that is sent afterwards. The resolver has to leave challenges in the pool
+    /// ([`super::Resolution::Later`]).
     pub async fn present(&self, credential: Arc<ClientCredential>) -> Result<(), PresentError> {
+        let (id, request) = self.until(|| self.0.take_kept(&credential)).await?;
+        self.0.prove(id, &request, credential).await.map_err(PresentError::Signing)?;
+        Ok(self.until(|| self.0.is_sent(id)).await?)
+    }
+
+    /// Waits until `step` gives an answer, or the connection is over.
+    async fn until<T>(
+        &self,
+        mut step: impl FnMut() -> Result<Option<T>, Misuse>,
+    ) -> Result<T, Misuse> {
         loop {
             let changed = self.0.changed().notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
+            if let Some(answer) = step()? {
+                return Ok(answer);
+            }
             if self.closed_reason().is_some() {
-                return Err(Misuse::Closed.into());
+                return Err(Misuse::Closed);
             }
-            match self.0.take_kept(&credential) {
-                Ok((id, request)) => {
-                    return self
-                        .0
-                        .prove(id, &request, credential)
-                        .await
-                        .map_err(PresentError::Signing);
-                }
-                Err(Misuse::PoolEmpty) => {
-                    let peer = self.0.peer().ok_or(Misuse::NotNegotiated)?;
-                    if peer.received && !self.0.is_negotiated() {
-                        return Err(Misuse::NotNegotiated.into());
-                    }
-                    changed.await;
-                }
-                Err(misuse) => return Err(misuse.into()),
-            }
+            changed.await;
         }
     }
 

@@ -96,10 +96,6 @@ impl ClientSession {
         self.lock().machine.as_ref().map(ClientMachine::peer)
     }
 
-    pub(super) fn is_negotiated(&self) -> bool {
-        self.lock().machine.as_ref().is_some_and(ClientMachine::is_negotiated)
-    }
-
     pub(super) fn closed_reason(&self) -> Option<Closed> {
         self.lock().closed.clone()
     }
@@ -108,16 +104,29 @@ impl ClientSession {
         self.with_machine(|machine| machine.set_limit(limit))
     }
 
-    /// Takes a kept challenge that `credential` suits.
+    /// Takes a kept challenge that `credential` suits; `None` if the server may still leave one.
     pub(super) fn take_kept(
         &self,
         credential: &ClientCredential,
-    ) -> Result<(ChallengeId, AuthenticatorRequest), Misuse> {
+    ) -> Result<Option<(ChallengeId, AuthenticatorRequest)>, Misuse> {
         let mut state = self.lock();
         let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
-        let id = machine.take_kept(|request| credential.suits(request).is_ok())?;
-        let request = machine.request(id).cloned().ok_or(Misuse::NoSuchChallenge)?;
-        Ok((id, request))
+        match machine.take_kept(|request| credential.suits(request).is_ok()) {
+            Ok(id) => {
+                let request = machine.request(id).cloned().ok_or(Misuse::NoSuchChallenge)?;
+                Ok(Some((id, request)))
+            }
+            Err(Misuse::PoolEmpty) if machine.can_be_asked() => Ok(None),
+            Err(Misuse::PoolEmpty) => Err(Misuse::NotNegotiated),
+            Err(misuse) => Err(misuse),
+        }
+    }
+
+    /// Whether the answer to a challenge has been handed to the transport; `None` if not yet.
+    pub(super) fn is_sent(&self, id: ChallengeId) -> Result<Option<()>, Misuse> {
+        let state = self.lock();
+        let machine = state.machine.as_ref().ok_or(Misuse::NotNegotiated)?;
+        Ok(machine.is_sent(id).then_some(()))
     }
 
     /// Signs and hands the answer over; declines where no signature can be had, and says why.
@@ -335,7 +344,10 @@ impl Link for ClientLink {
         };
         self.0.pending.store(true, Ordering::Release);
         Poll::Ready(match transmit {
-            ClientTransmit::Frame(frame) => Transmit::Frame(frame),
+            ClientTransmit::Frame(frame) => {
+                self.0.changed.notify_waiters();
+                Transmit::Frame(frame)
+            }
             ClientTransmit::Settings(settings) => Transmit::Settings(settings),
         })
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h3::error::StreamError;
+use h3::error::{Code, StreamError};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -14,6 +14,11 @@ use crate::server::ServerLink;
 
 /// The receiving half of an h3 stream, of a server or of a client.
 trait Receive: Send {
+    /// Whether there must be as much as `content-length` says. Not in responses: those to HEAD and
+    /// some others have none.
+    const EXACT: bool;
+
+    fn stop(&mut self);
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>>;
     fn poll_trailers(
         &mut self,
@@ -25,8 +30,14 @@ type ServerReceive = h3::server::RequestStream<countersign_h3::RecvStream<Server
 type ClientReceive = h3::client::RequestStream<countersign_h3::RecvStream<ClientLink>, Bytes>;
 
 macro_rules! receive {
-    ($stream:ty) => {
+    ($stream:ty, $exact:literal) => {
         impl Receive for $stream {
+            const EXACT: bool = $exact;
+
+            fn stop(&mut self) {
+                self.stop_sending(Code::H3_MESSAGE_ERROR);
+            }
+
             fn poll_data(
                 &mut self,
                 cx: &mut Context<'_>,
@@ -44,8 +55,20 @@ macro_rules! receive {
         }
     };
 }
-receive!(ServerReceive);
-receive!(ClientReceive);
+receive!(ServerReceive, true);
+receive!(ClientReceive, false);
+
+/// A body that did not come whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The stream or the connection failed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// It is longer or shorter than its `content-length` (RFC 9114, section 4.1.2).
+    #[error("the body has not the length that was announced")]
+    Length,
+}
 
 /// Where a body stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +92,24 @@ impl<S: Receive> Received<S> {
         Self { stream, at: At::Data, left }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.at == At::Data {
             match ready!(self.stream.poll_data(cx)) {
                 Ok(Some(data)) => {
-                    let len = data.len() as u64;
-                    self.left = self.left.map(|left| left.saturating_sub(len));
+                    if let Some(left) = &mut self.left {
+                        match left.checked_sub(data.len() as u64) {
+                            Some(rest) => *left = rest,
+                            None if S::EXACT => return self.malformed(),
+                            None => *left = 0,
+                        }
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
+                Ok(None) if S::EXACT && self.left.is_some_and(|left| left > 0) => {
+                    return self.malformed();
+                }
                 Ok(None) => self.at = At::Trailers,
-                Err(error) => return self.fail(error),
+                Err(error) => return self.fail(error.into()),
             }
         }
         if self.at == At::Trailers {
@@ -87,13 +118,18 @@ impl<S: Receive> Received<S> {
                     self.at = At::End;
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                 }
-                Err(error) => return self.fail(error),
+                Err(error) => return self.fail(error.into()),
             }
         }
         Poll::Ready(None)
     }
 
-    fn fail(&mut self, error: StreamError) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+    fn malformed(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.stream.stop();
+        self.fail(BodyError::Length)
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.at = At::End;
         Poll::Ready(Some(Err(error)))
     }
@@ -120,12 +156,12 @@ macro_rules! body {
 
         impl Body for $name {
             type Data = Bytes;
-            type Error = StreamError;
+            type Error = BodyError;
 
             fn poll_frame(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
-            ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+            ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
                 self.0.poll(cx)
             }
 

@@ -8,7 +8,7 @@ mod body;
 mod client;
 mod server;
 
-pub use body::{RequestBody, ResponseBody};
+pub use body::{BodyError, RequestBody, ResponseBody};
 pub use client::{Client, ConnectError, Handshaker, RequestError};
 pub use server::{AcceptError, Acceptor, Connection};
 

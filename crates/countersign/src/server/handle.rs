@@ -100,12 +100,29 @@ impl AuthHandle {
                 Step::Done(outcome) => return outcome,
                 Step::Changed => changed.await,
                 Step::Await(mut answer) => {
-                    return match answer.wait_for(Option::is_some).await {
-                        Ok(outcome) => outcome.clone().unwrap_or(Err(Denied::Closed)),
-                        Err(_) => Err(Denied::Closed),
+                    let outcome = match answer.wait_for(Option::is_some).await {
+                        Ok(outcome) => outcome.clone(),
+                        Err(_) => None,
+                    };
+                    return match outcome.unwrap_or(Err(Denied::Closed)) {
+                        Ok(identity) => Ok(identity),
+                        Err(denied) => self.after_denial(kind, denied).await,
                     };
                 }
             }
+        }
+    }
+
+    /// Over HTTP/3 a request may overtake the certificate that was presented for it.
+    async fn after_denial(&self, kind: usize, denied: Denied) -> Outcome {
+        loop {
+            let changed = self.session.changed().notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(outcome) = self.session.after_denial(kind, denied) {
+                return outcome;
+            }
+            changed.await;
         }
     }
 

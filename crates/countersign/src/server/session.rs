@@ -186,6 +186,19 @@ impl ServerSession {
         }
     }
 
+    /// What a denial comes to. A certificate that was presented unasked may be on its way through
+    /// verification, or have come while the question was open: `None` means to wait for that.
+    pub(super) fn after_denial(&self, kind: usize, denied: Denied) -> Option<Outcome> {
+        let state = self.lock();
+        let name = self.config.kinds.get(kind)?.name();
+        let held = state.identities.iter().find(|identity| identity.credential() == &**name);
+        match held {
+            Some(identity) => Some(Ok(identity.clone())),
+            None if state.verifying == 0 => Some(Err(denied)),
+            None => None,
+        }
+    }
+
     fn ask(
         &self,
         state: &mut State,

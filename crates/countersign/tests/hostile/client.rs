@@ -128,7 +128,8 @@ impl Impostor {
         //# (ours) A connection error MUST be sent so that the peer can read it, by lingering over unread input before TCP is closed.
         assert!(self.wire.try_send_bytes(noise()).await, "the connection was reset");
         let goaway = self.wire.expect_goaway(code).await;
-        assert_eq!(goaway.debug_data(), Some(violation.to_string().as_bytes()));
+        assert!(self.wire.try_send_bytes(noise()).await, "what was under way was not waited for");
+        assert_eq!(goaway.debug_text(), Some(violation.to_string()));
         assert_eq!(goaway.payload[..4], [0; 4], "servers open no streams");
 
         let Self { wire, client, waiting } = self;

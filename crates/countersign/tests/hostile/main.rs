@@ -12,7 +12,6 @@
     clippy::indexing_slicing,
     reason = "a panic is how a test fails"
 )]
-#![expect(clippy::large_futures, reason = "each is one test's, and on its stack only once")]
 
 mod against_client;
 mod against_server;

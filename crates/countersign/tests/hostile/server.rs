@@ -180,7 +180,11 @@ impl Server {
         //# (ours) A connection error MUST be sent so that the peer can read it, by lingering over unread input before TCP is closed.
         assert!(attacker.wire.try_send_bytes(noise()).await, "the connection was reset");
         let goaway = attacker.wire.expect_goaway(code).await;
-        assert_eq!(goaway.debug_data(), Some(violation.to_string().as_bytes()));
+        assert!(
+            attacker.wire.try_send_bytes(noise()).await,
+            "what was under way was not waited for"
+        );
+        assert_eq!(goaway.debug_text(), Some(violation.to_string()));
 
         let Attacker { wire, handle, served, waiting } = attacker;
         assert_eq!(handle.closed_reason(), Some(Closed::Violation(violation)));

@@ -26,6 +26,26 @@ async fn a_certificate_can_be_presented_unasked(version: Version) {
     .await;
 }
 
+async fn a_presented_certificate_is_there_before_the_next_request(version: Version) {
+    within(async {
+        let rules = rules().generic_challenges(2).credential(
+            countersign::server::CredentialKind::new(
+                "never shown",
+                crate::support::verifier(&test_pki().device_ca),
+            )
+            .ask_on_connect(),
+        );
+        let address = serve(&TlsOptions::default(), rules).await;
+        for _ in 0..20 {
+            let mut client =
+                Client::connect(version, address, StaticCredentials::new().keep_generic(), 4).await;
+            client.handle.present(Arc::new(credential(&test_pki().alice))).await.unwrap();
+            assert_eq!(client.get("/admin").await, (200, "user".into()));
+        }
+    })
+    .await;
+}
+
 async fn a_limit_of_one_is_enough_to_present(version: Version) {
     within(async {
         let rules = countersign::server::AuthConfig::builder(provider())
@@ -194,6 +214,7 @@ async fn the_limit_can_be_raised_on_a_live_connection() {
 
 crate::support::over_both_versions!(
     a_certificate_can_be_presented_unasked,
+    a_presented_certificate_is_there_before_the_next_request,
     a_limit_of_one_is_enough_to_present,
     kept_challenges_do_not_block_a_targeted_one,
     declining_generic_challenges_is_no_endless_loop,

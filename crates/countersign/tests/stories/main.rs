@@ -1,7 +1,7 @@
 //! A real client and a real server over TLS on loopback: unmodified axum, hyper and hyper-util, with the
 //! extension below them.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod client;
 mod handshake;

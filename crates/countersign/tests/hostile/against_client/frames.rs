@@ -81,8 +81,7 @@ async fn requests_longer_than_a_frame_may_be() {
         // Nothing of the payload was sent, and yet it is decided.
         let goaway = server.wire.expect_kind(kind::GOAWAY).await;
         assert_eq!(goaway.error_code(), Some(FRAME_SIZE_ERROR));
-        let text = Violation::FrameTooLong.to_string();
-        assert_eq!(goaway.debug_data(), Some(text.as_bytes()));
+        assert_eq!(goaway.debug_text(), Some(Violation::FrameTooLong.to_string()));
         drop(server.wire);
         assert!(within(server.waiting).await.unwrap().is_err());
     }

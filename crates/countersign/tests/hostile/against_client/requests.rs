@@ -4,6 +4,7 @@ use countersign::client::AuthConfigBuilder;
 use countersign::{AuthenticatorRequest, Violation};
 use countersign_proto::Role;
 use countersign_testkit::Frame;
+use countersign_testkit::raw::kind;
 use exported_authenticator::{
     Authenticator, ExporterValues, ExtendedMasterSecret, Validated, stateless,
 };
@@ -181,6 +182,28 @@ async fn what_is_no_request() {
         Violation::MalformedRequest,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_flipped_bit_anywhere() {
+    // Some flips make another good request. None makes the client hang, or say anything else.
+    let good = requests([&good_request(1)[..]]).payload;
+    let (mut answered, mut refused) = (0, 0);
+    for at in 0..good.len() {
+        let mut payload = good.to_vec();
+        payload[at] ^= 1 << (at % 8);
+        let mut server = Impostor::opened(alices_rules(), 1).await;
+        server.wire.send(&Frame::control(REQUESTS, payload)).await;
+        let wanted = |frame: &Frame| frame.kind == CERTIFICATE || frame.kind == kind::GOAWAY;
+        let reaction = server.wire.next_matching(wanted).await.unwrap();
+        if reaction.kind == CERTIFICATE {
+            answered += 1;
+        } else {
+            assert_eq!(reaction.error_code(), Some(PROTOCOL_ERROR), "byte {at}");
+            refused += 1;
+        }
+    }
+    assert!(answered > 32 && refused > 8, "{answered} answered, {refused} refused");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign::{AuthenticatorRequest, Violation};
+use countersign::{AuthenticatorRequest, Closed, Violation};
 use countersign_testkit::pki::Issued;
 use rustls::SignatureScheme as Scheme;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
@@ -131,6 +131,23 @@ async fn with_a_flipped_bit() {
         (flipped_certificate, Violation::BadSignature),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn with_a_flipped_bit_anywhere() {
+    let mut server = Server::start().await;
+    let mut at = 0;
+    loop {
+        let (mut client, challenge) = server.challenged().await;
+        let mut answer = by_alice(&client.secrets(), &challenge);
+        let Some(byte) = answer.get_mut(at) else { break };
+        *byte ^= 1 << (at % 8);
+        client.wire.send(&certificate(&answer)).await;
+        client.wire.expect_goaway(PROTOCOL_ERROR).await;
+        assert!(matches!(client.handle.closed_reason(), Some(Closed::Violation(_))));
+        at += 13;
+    }
+    server.serves_others().await;
 }
 
 #[tokio::test]

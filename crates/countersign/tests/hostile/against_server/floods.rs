@@ -35,6 +35,23 @@ async fn of_changes_to_the_limit() {
 }
 
 #[tokio::test]
+async fn of_connections_that_all_break_the_rules() {
+    let mut server = Server::start().await;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(server.challenged().await.0);
+    }
+    for client in &mut crowd {
+        client.wire.send(&certificate(b"whatever")).await;
+    }
+    server.serves_others().await;
+    for client in &mut crowd {
+        client.wire.expect_goaway(PROTOCOL_ERROR).await;
+    }
+    server.serves_others().await;
+}
+
+#[tokio::test]
 async fn of_requests_for_what_it_never_proves() {
     //= specs/client-certs.md#section-5.5
     //= type=test

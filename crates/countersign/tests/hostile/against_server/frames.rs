@@ -40,6 +40,24 @@ async fn one_certificate_too_many() {
 }
 
 #[tokio::test]
+async fn one_certificate_too_many_in_the_same_breath() {
+    // The good one is still being verified when the connection ends; it must not count afterwards.
+    let mut server = Server::start().await;
+    let (mut client, challenge) = server.challenged().await;
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send_bytes(&certificate(&answer).encode().repeat(2)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::Unsolicited).await;
+
+    // The same for a challenge that nobody waits for an answer to.
+    let mut server = Server::start_with(rules().generic_challenges(1)).await;
+    let mut client = server.opened(1).await;
+    let challenge = client.be_asked().await;
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send_bytes(&certificate(&answer).encode().repeat(2)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::Unsolicited).await;
+}
+
+#[tokio::test]
 async fn a_certificate_of_a_client_that_announced_nothing() {
     //= specs/client-certs.md#decisions-limits
     //= type=test

@@ -20,7 +20,7 @@ async fn who_never_answers_keeps_nobody_else_waiting() {
     //= specs/client-certs.md#decisions-identities
     //= type=test
     //# (ours) A request whose credential is being asked for MUST be held until the answer or the deadline.
-    let deadline = Duration::from_millis(300);
+    let deadline = Duration::from_secs(1);
     let mut server = Server::start_with(rules().answer_timeout(deadline)).await;
     let mut client = server.opened(4).await;
     let begin = tokio::time::Instant::now();
@@ -132,8 +132,7 @@ async fn who_closes_right_behind_a_violation_still_reads_why() {
     client.wire.send(&certificate(b"whatever")).await;
     client.wire.shutdown().await;
     let goaway = client.wire.expect_goaway(PROTOCOL_ERROR).await;
-    let text = Violation::Unsolicited.to_string();
-    assert_eq!(goaway.debug_data(), Some(text.as_bytes()));
+    assert_eq!(goaway.debug_text(), Some(Violation::Unsolicited.to_string()));
     within(client.served).await.unwrap();
     server.serves_others().await;
 }

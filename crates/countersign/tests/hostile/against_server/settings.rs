@@ -2,6 +2,7 @@
 
 use countersign::Violation;
 use countersign_testkit::Frame;
+use countersign_testkit::raw::kind;
 
 use crate::people::people;
 use crate::server::Server;
@@ -48,4 +49,26 @@ async fn announced_late_and_changed_at_will() {
     client.wire.send(&certificate(&answer)).await;
     assert_eq!(client.wire.response(3).await, Some(200));
     assert_eq!(client.handle.peer_limit(), Some(1));
+}
+
+#[tokio::test]
+async fn held_to_by_the_server_while_the_client_is_silent() {
+    //= specs/client-certs.md#section-4.1.4
+    //= type=test
+    //# A server MUST NOT have more requests outstanding at any time than the client announced.
+    let mut server = Server::start().await;
+    let mut client = server.opened(1).await;
+    let user = client.get_and_be_asked(1, "/user").await;
+    client.wire.send(&Frame::get(3, "localhost", "/device", &[])).await;
+    client.wire.send(&Frame::get(5, "localhost", "/open", &[])).await;
+    let wanted = |frame: &Frame| frame.kind == REQUESTS || frame.kind == kind::HEADERS;
+    let next = client.wire.next_matching(wanted).await.unwrap();
+    assert_eq!((next.kind, next.stream), (kind::HEADERS, 5), "no second question");
+
+    let answer = client.secrets().answer(&user, &people().alice);
+    client.wire.send(&certificate(&answer)).await;
+    let device = client.be_asked().await;
+    let answer = client.secrets().answer(&device, &people().device);
+    client.wire.send(&certificate(&answer)).await;
+    assert_eq!(client.wire.response(3).await, Some(200));
 }

@@ -1,5 +1,7 @@
 //! Certificates and keys from files: what a client can present, and what it trusts.
 
+mod pkcs12;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -16,7 +18,7 @@ use rustls::sign::CertifiedKey;
 use crate::failure::{Exit, Failure};
 
 /// `CERT[,KEY]` on the command line: a PEM file with the chain, leaf first, and one with the key, which
-/// may be the same file.
+/// may be the same file; or a PKCS#12 file with both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdentityArg {
     certificate: PathBuf,
@@ -31,7 +33,8 @@ impl FromStr for IdentityArg {
             return Err("name a certificate file, and a key file after a comma".to_owned());
         }
         if text.split(',').any(|part| part.starts_with("pkcs11:")) {
-            return Err("keys in PKCS#11 tokens are not supported yet; name PEM files".to_owned());
+            return Err("keys in PKCS#11 tokens are not supported yet; name PEM or PKCS#12 files"
+                .to_owned());
         }
         let (certificate, key) = match text.split_once(',') {
             // A file's name may have a comma in it.
@@ -52,17 +55,35 @@ pub(crate) struct Identity {
 }
 
 impl IdentityArg {
-    /// Reads both files and checks that they belong together.
-    pub(crate) fn load(&self, provider: &CryptoProvider) -> Result<Identity, Failure> {
-        let chain = read_certificates(&self.certificate)?;
-        let key = read_key(&self.key, self.key == self.certificate)?;
-        identity(chain, key, provider).map_err(|reason| {
-            local(format!(
-                "{} and {} cannot be used: {reason}",
-                self.certificate.display(),
-                self.key.display()
-            ))
-        })
+    /// Reads both files and checks that they belong together. `passphrase` opens a PKCS#12 file.
+    pub(crate) fn load(
+        &self,
+        passphrase: &str,
+        provider: &CryptoProvider,
+    ) -> Result<Identity, Failure> {
+        let unusable = |reason: String| {
+            let certificate = self.certificate.display();
+            local(if self.is_one_file() {
+                format!("{certificate}: {reason}")
+            } else {
+                format!("{certificate} and {}: {reason}", self.key.display())
+            })
+        };
+        let bytes = read(&self.certificate)?;
+        let (chain, key) = match bytes.first() {
+            // What begins like this is no text but DER.
+            Some(0x30) if self.is_one_file() => {
+                pkcs12::read(&bytes, passphrase).map_err(unusable)?
+            }
+            _ => {
+                (certificates(&self.certificate, &bytes)?, read_key(&self.key, self.is_one_file())?)
+            }
+        };
+        identity(chain, key, provider).map_err(unusable)
+    }
+
+    fn is_one_file(&self) -> bool {
+        self.key == self.certificate
     }
 }
 
@@ -99,17 +120,8 @@ pub(crate) fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let bytes = read(path)?;
-    if bytes.first() == Some(&0x30) {
-        return Err(local(format!(
-            "{path} is not PEM but DER or PKCS#12, which are not supported yet; convert it with \
-             \"openssl pkcs12 -in {path} -nodes -out identity.pem\" or \
-             \"openssl x509 -inform DER -in {path} -out certificate.pem\"",
-            path = path.display()
-        )));
-    }
-    let certificates = CertificateDer::pem_slice_iter(&bytes)
+fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let certificates = CertificateDer::pem_slice_iter(bytes)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| local(format!("{}: {}", path.display(), pem_reason(&error))))?;
     if certificates.is_empty() {
