@@ -108,6 +108,9 @@ impl ClientMachine {
             //= specs/client-certs.md#section-3.1.1
             //# An HTTP/2 client MUST set a positive integer, the number of credentials it is
             //# willing to give.
+            //= specs/client-certs.md#section-3.1.2
+            //# An HTTP/3 client MUST set a positive integer, the number of credentials it is
+            //# willing to give.
             value: limit.into(),
         }
     }

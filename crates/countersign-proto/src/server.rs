@@ -114,6 +114,8 @@ impl ServerMachine {
             //# A server that supports the mechanism MUST confirm this by setting the value 1.
             //= specs/client-certs.md#section-3.1.1
             //# An HTTP/2 server MUST set 1 when it supports the mechanism.
+            //= specs/client-certs.md#section-3.1.2
+            //# An HTTP/3 server MUST set 1 when it supports the mechanism.
             value: 1,
         }]
     }

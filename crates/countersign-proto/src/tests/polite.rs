@@ -79,6 +79,10 @@ fn a_connection_without_challenges_stays_silent() {
     //= type=test
     //# An HTTP/2 client MUST set a positive integer, the number of credentials it is willing to
     //# give.
+    //= specs/client-certs.md#section-3.1.2
+    //= type=test
+    //# An HTTP/3 client MUST set a positive integer, the number of credentials it is willing to
+    //# give.
     let mut pair = Pair::negotiated(3, policy());
     assert!(pair.client.is_negotiated() && pair.server.is_negotiated());
     assert!(!pair.client_sends() && !pair.server_sends());

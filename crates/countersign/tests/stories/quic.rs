@@ -9,6 +9,23 @@ use countersign_testkit::{TlsOptions, within};
 use crate::support::{Send, connect_on, provider, rules, serve, show};
 
 #[tokio::test]
+async fn the_server_says_1() {
+    //= specs/client-certs.md#section-3.1.2
+    //= type=test
+    //# An HTTP/3 server MUST set 1 when it supports the mechanism.
+    within(async {
+        let address = serve(&TlsOptions::default(), rules()).await;
+        let auth = client::AuthConfig::builder(provider()).build().unwrap();
+        let config = TlsOptions::default().alpn(["h3"]).client_config();
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (_client, handle) = connect_on(&endpoint, config, auth, address).await;
+        let settings = handle.peer_settings().await.unwrap();
+        assert_eq!(settings.client_cert_auth, Some(1));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_identity_outlives_a_key_update_and_a_change_of_address() {
     within(async {
         let address = serve(&TlsOptions::default(), rules()).await;
