@@ -1,7 +1,7 @@
 //! Streams as the HTTP/3 stack sees them.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -27,7 +27,12 @@ pub struct SendStream<L: Link + ?Sized, B> {
     half: SendHalf,
     /// What is left of the stack's last write.
     writing: Option<WriteBuf<B>>,
+    /// A server's, once all is written: what comes with the last acknowledgement.
+    delivered: Option<Delivered>,
 }
+
+type Delivered =
+    Pin<Box<dyn Future<Output = Result<Option<VarInt>, quinn::StoppedError>> + Send + Sync>>;
 
 enum SendHalf {
     Quic(quinn::SendStream),
@@ -43,7 +48,7 @@ impl<L: Link + ?Sized, B: Buf> SendStream<L, B> {
         stream: quinn::SendStream,
     ) -> Result<Self, ConnectionErrorIncoming> {
         let id = stream_id(stream.id())?;
-        Ok(Self { core, id, half: SendHalf::Quic(stream), writing: None })
+        Ok(Self { core, id, half: SendHalf::Quic(stream), writing: None, delivered: None })
     }
 
     pub(crate) fn control(
@@ -51,7 +56,13 @@ impl<L: Link + ?Sized, B: Buf> SendStream<L, B> {
         id: quinn::StreamId,
     ) -> Result<Self, ConnectionErrorIncoming> {
         let id = stream_id(id)?;
-        Ok(Self { core, id, half: SendHalf::Control { settings: true }, writing: None })
+        Ok(Self {
+            core,
+            id,
+            half: SendHalf::Control { settings: true },
+            writing: None,
+            delivered: None,
+        })
     }
 
     fn send(&mut self, mut data: WriteBuf<B>) -> Result<(), ConnectionErrorIncoming> {
@@ -109,13 +120,24 @@ impl<L: Link + ?Sized, B: Buf> quic::SendStream<B> for SendStream<L, B> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         ready!(self.poll_ready(cx))?;
-        Poll::Ready(match &mut self.half {
+        let SendHalf::Quic(stream) = &mut self.half else {
             // It lasts as long as the connection (RFC 9114, section 6.2.1).
-            SendHalf::Control { .. } => Ok(()),
-            SendHalf::Quic(stream) => {
-                stream.finish().map_err(|closed| StreamErrorIncoming::Unknown(Box::new(closed)))
+            return Poll::Ready(Ok(()));
+        };
+        let delivered = match &mut self.delivered {
+            Some(delivered) => delivered,
+            None => {
+                stream.finish().map_err(|closed| StreamErrorIncoming::Unknown(Box::new(closed)))?;
+                if self.core.quic.side().is_client() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.delivered.insert(Box::pin(stream.stopped()))
             }
-        })
+        };
+        // A server that ends closes the connection after its last response, and closing discards
+        // what was not received. If the client is gone or wants no more, there is no more to do.
+        let _ = ready!(delivered.as_mut().poll(cx));
+        Poll::Ready(Ok(()))
     }
 
     fn reset(&mut self, reset_code: u64) {
