@@ -23,7 +23,7 @@ use hyper_util::server::conn::auto;
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
 use crate::caller::Caller;
@@ -302,7 +302,7 @@ impl Activity {
     /// to go.
     async fn overdue(&self, closing: Duration) {
         loop {
-            sleep(closing).await;
+            sleep_until(Instant::now() + closing).await;
             if self.idle_since().is_some() {
                 return;
             }

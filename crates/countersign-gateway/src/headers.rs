@@ -8,8 +8,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::{HeaderValue, Version};
 
@@ -51,6 +51,7 @@ pub(crate) fn prepare_request(
     strip_hop_by_hop(headers);
     strip_ours(headers);
     headers.remove(EXPECT);
+    join_cookies(headers);
     if wants_trailers && next_hop == Version::HTTP_2 {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -59,6 +60,17 @@ pub(crate) fn prepare_request(
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(X_FORWARDED_HOST, authority.clone());
+}
+
+/// HTTP/2 and HTTP/3 clients may send cookies in several fields, HTTP/1.1 knows one (RFC 9114, section
+/// 4.2.1).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Makes the trailers of a request fit to be forwarded. Some backends merge them into the header

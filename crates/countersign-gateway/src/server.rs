@@ -188,7 +188,7 @@ impl Gateway {
                                     handle(acceptor, shared, stream, client, limits, end).await;
                                 }
                                 (Arrival::Quic(incoming), Some(http3)) => {
-                                    handle_quic(http3, shared, incoming, crowded, limits, end)
+                                    handle_quic(http3, shared, *incoming, crowded, limits, end)
                                         .await;
                                 }
                                 (Arrival::Quic(incoming), None) => incoming.refuse(),
@@ -232,7 +232,7 @@ impl std::fmt::Debug for Gateway {
 /// Who wants to come in.
 enum Arrival {
     Tcp(TcpStream, SocketAddr),
-    Quic(quinn::Incoming),
+    Quic(Box<quinn::Incoming>),
 }
 
 async fn accept(
@@ -250,7 +250,7 @@ async fn accept(
     };
     let arrival = tokio::select! {
         accepted = listener.accept() => accepted.map(|(stream, client)| Arrival::Tcp(stream, client)),
-        accepted = quic => accepted.map(Arrival::Quic),
+        accepted = quic => accepted.map(|incoming| Arrival::Quic(Box::new(incoming))),
     };
     Ok((arrival?, slot))
 }

@@ -169,3 +169,10 @@ proptest! {
         prop_assert!(headers.values().all(|value| value != "evil"), "{}", spelt);
     }
 }
+
+#[test]
+fn cookies_in_several_fields_become_one() {
+    let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
+    join_cookies(&mut headers);
+    assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+}

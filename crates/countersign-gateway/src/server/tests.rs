@@ -39,7 +39,8 @@ async fn start(limits: Limits) -> Running {
         let content = content.replace("127.0.0.1:8443", "127.0.0.1:0");
         std::fs::write(files.path().join(name), content).unwrap();
     }
-    let config = Config::load(files.path().join("gateway.toml")).unwrap();
+    let mut config = Config::load(files.path().join("gateway.toml")).unwrap();
+    config.http3 = true;
     let gateway = Gateway::bind_with(config, limits).await.unwrap();
     let address = gateway.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -55,6 +56,18 @@ async fn connect(gateway: &Running, alpn: &str) -> TlsStream<TcpStream> {
     let tcp = TcpStream::connect(gateway.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     within(connector.connect(name, tcp)).await.unwrap()
+}
+
+fn endpoint() -> quinn::Endpoint {
+    let tls = TlsOptions::default().alpn(["h3"]).client_config();
+    let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
+    endpoint
+}
+
+async fn connect_quic(gateway: &Running) -> quinn::Connection {
+    within(endpoint().connect(gateway.address, "localhost").unwrap()).await.unwrap()
 }
 
 /// Reads until the gateway ends the connection.
@@ -90,6 +103,34 @@ async fn a_connection_without_requests_is_ended() {
     let mut stream = connect(&gateway, "h2").await;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     ended(stream).await;
+}
+
+#[tokio::test]
+async fn a_quic_connection_without_requests_is_ended() {
+    let gateway = start(limits(|limits| limits.idle = SHORT)).await;
+    let connection = connect_quic(&gateway).await;
+    within(connection.closed()).await;
+    // A request that begins and does not go on is none either.
+    let connection = connect_quic(&gateway).await;
+    let (mut send, _receive) = connection.open_bi().await.unwrap();
+    send.write_all(&[1]).await.unwrap();
+    let quinn::ConnectionError::ApplicationClosed(close) = within(connection.closed()).await else {
+        panic!("it was closed otherwise");
+    };
+    assert_eq!(close.error_code.into_inner(), 0x100, "H3_NO_ERROR");
+}
+
+#[tokio::test]
+async fn a_crowded_gateway_wants_addresses_shown() {
+    let gateway = start(limits(|limits| limits.connections = 2)).await;
+    // Half of the places are taken: from now on, QUIC clients come the longer way.
+    let _first = connect(&gateway, "h2").await;
+    let second = connect_quic(&gateway).await;
+    let third = connect_quic(&gateway);
+    let mut third = std::pin::pin!(third);
+    assert!(timeout(SHORT, third.as_mut()).await.is_err());
+    second.close(quinn::VarInt::from_u32(0x100), b"");
+    third.await;
 }
 
 #[tokio::test]

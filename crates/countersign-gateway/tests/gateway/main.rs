@@ -10,6 +10,7 @@
 mod decisions;
 mod hostile;
 mod http1;
+mod http3;
 mod spoofing;
 mod streaming;
 mod support;

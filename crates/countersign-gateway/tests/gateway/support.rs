@@ -10,7 +10,7 @@ use countersign::client::{
     self, ClientCredential, CredentialResolver, Handshaker, Origin, StaticCredentials,
 };
 use countersign::{Chain, Credential, h3};
-use countersign_gateway::{Config, Gateway};
+use countersign_gateway::{Config, Gateway, GatewayError};
 use countersign_testkit::pki::Issued;
 use countersign_testkit::tls::{TlsOptions, test_pki};
 use countersign_testkit::within;
@@ -257,17 +257,8 @@ forward = { identities = true }
 
     /// With further files beside the configuration.
     pub(crate) async fn start_with(text: &str, more: &[(&str, String)]) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        for (name, content) in more {
-            std::fs::write(files.path().join(name), content).unwrap();
-        }
-        for (name, content) in test_pki().files() {
-            std::fs::write(files.path().join(name), content).unwrap();
-        }
-        let file = files.path().join("gateway.toml");
-        std::fs::write(&file, text).unwrap();
-        let config = Config::load(&file).unwrap_or_else(|error| panic!("{error}"));
-        let gateway = Gateway::bind(config).await.unwrap();
+        let (files, gateway) = bind(text, more).await;
+        let gateway = gateway.unwrap();
         let address = gateway.local_addr();
         assert!(gateway.udp_addr().is_none_or(|udp| udp == address));
         let (stop, stopped) = oneshot::channel();
@@ -286,6 +277,29 @@ forward = { identities = true }
     pub(crate) async fn ended(self) {
         within(self.task).await.unwrap();
     }
+}
+
+async fn bind(
+    text: &str,
+    more: &[(&str, String)],
+) -> (tempfile::TempDir, Result<Gateway, GatewayError>) {
+    let files = tempfile::tempdir().unwrap();
+    for (name, content) in more {
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
+    for (name, content) in test_pki().files() {
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
+    let file = files.path().join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(&file).unwrap_or_else(|error| panic!("{error}"));
+    let gateway = Gateway::bind(config).await;
+    (files, gateway)
+}
+
+/// A gateway that need not start.
+pub(crate) async fn try_start(text: &str) -> Result<Gateway, GatewayError> {
+    bind(text, &[]).await.1
 }
 
 /// TLS as a client does it; `shown` is for the handshake itself.
@@ -483,7 +497,7 @@ impl Client {
                 Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
             Sender::Http3(mut client) => {
-                let response = within(client.send(request)).await?;
+                let response = within(Box::pin(client.send(request))).await?;
                 Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
         }
