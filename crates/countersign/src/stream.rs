@@ -7,7 +7,24 @@ use std::task::{Context, Poll};
 
 use countersign_h2::Tap;
 use countersign_proto::link::{Closed, Link};
+use exported_authenticator::{ExporterValues, ExtendedMasterSecret};
+use rustls::ConnectionCommon;
+use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What authenticators are bound to, or `None` where the connection cannot carry them. With `require_ems`
+/// the connection's configuration refuses TLS 1.2 without the extended master secret.
+pub(crate) fn exporter_values<Data>(
+    connection: &ConnectionCommon<Data>,
+    provider: &CryptoProvider,
+    require_ems: bool,
+) -> Option<ExporterValues> {
+    let ems =
+        if require_ems { ExtendedMasterSecret::Required } else { ExtendedMasterSecret::Unknown };
+    ExporterValues::from_rustls(connection, provider, ems)
+        .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
+        .ok()
+}
 
 /// What an HTTP implementation reads from and writes to.
 ///

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use exported_authenticator::{ExporterValues, ExtendedMasterSecret};
 use rustls::ClientConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -12,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use super::session::{ClientLink, ClientSession};
 use super::{AuthConfig, ClientHandle, Origin};
 use crate::ALPN_H2;
-use crate::stream::MaybeTapped;
+use crate::stream::{MaybeTapped, exporter_values};
 
 /// Turns byte streams into [`ClientStream`]s. Cheap to clone.
 #[derive(Clone)]
@@ -45,7 +44,11 @@ impl Handshaker {
         let stream = self.tls.connect(name, io).await?;
         let (_, connection) = stream.get_ref();
         let h2 = connection.alpn_protocol() == Some(ALPN_H2);
-        let values = if h2 { self.exporter_values(connection) } else { None };
+        let values = if h2 {
+            exporter_values(connection, &self.auth.provider, self.require_ems)
+        } else {
+            None
+        };
         let tapped = values.is_some();
         let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, values));
         let handle = ClientHandle::new(Arc::clone(&session));
@@ -56,18 +59,6 @@ impl Handshaker {
             MaybeTapped::plain(stream, link)
         };
         Ok((ClientStream { inner, handle: handle.clone() }, handle))
-    }
-
-    /// What authenticators are bound to, or `None` where the connection cannot carry them.
-    fn exporter_values(&self, connection: &ClientConnection) -> Option<ExporterValues> {
-        let ems = if self.require_ems {
-            ExtendedMasterSecret::Required
-        } else {
-            ExtendedMasterSecret::Unknown
-        };
-        ExporterValues::from_rustls(connection, &self.auth.provider, ems)
-            .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
-            .ok()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use exported_authenticator::{ExporterValues, ExtendedMasterSecret};
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -12,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 use super::session::{ServerLink, ServerSession};
 use super::{AuthConfig, AuthHandle};
 use crate::ALPN_H2;
-use crate::stream::MaybeTapped;
+use crate::stream::{MaybeTapped, exporter_values};
 
 /// Turns byte streams into [`ServerStream`]s. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +36,11 @@ impl Acceptor {
         let stream = self.tls.accept(io).await?;
         let (_, connection) = stream.get_ref();
         let h2 = connection.alpn_protocol() == Some(ALPN_H2);
-        let values = if h2 { self.exporter_values(connection) } else { None };
+        let values = if h2 {
+            exporter_values(connection, &self.auth.provider, self.require_ems)
+        } else {
+            None
+        };
         let tapped = values.is_some();
         let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), values));
         if let Some(chain) = connection.peer_certificates() {
@@ -62,18 +65,6 @@ impl Acceptor {
             MaybeTapped::plain(stream, link)
         };
         Ok((ServerStream { inner, handle: handle.clone() }, handle))
-    }
-
-    /// What authenticators are bound to, or `None` where the connection cannot carry them.
-    fn exporter_values(&self, connection: &ServerConnection) -> Option<ExporterValues> {
-        let ems = if self.require_ems {
-            ExtendedMasterSecret::Required
-        } else {
-            ExtendedMasterSecret::Unknown
-        };
-        ExporterValues::from_rustls(connection, &self.auth.provider, ems)
-            .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
-            .ok()
     }
 }
 
