@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use countersign::CodePoints;
 use countersign::client::{AuthConfig, ClientHandle, ClientStream, Handshaker, Origin};
-use countersign::h3::RequestError;
+use countersign::h3::TransferError as QuicError;
 use h3::error::StreamError;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -38,7 +38,7 @@ pub(crate) enum TransferError {
     /// Over TCP.
     Tcp(hyper::Error),
     /// Over QUIC.
-    Quic(RequestError),
+    Quic(QuicError),
 }
 
 /// The largest frame to take, so that requests with many authorities' names fit.
@@ -268,8 +268,8 @@ impl Connection {
         }
     }
 
-    async fn not_sent_over_quic(&mut self, error: &RequestError) -> NotSent {
-        let unsent = matches!(error, RequestError::Stream(StreamError::RemoteClosing { .. }));
+    async fn not_sent_over_quic(&mut self, error: &QuicError) -> NotSent {
+        let unsent = matches!(error, QuicError::Stream(StreamError::RemoteClosing { .. }));
         let failure = self.explain_quic(error).await;
         if unsent { NotSent::Closed(failure) } else { NotSent::Failed(failure) }
     }
@@ -290,8 +290,8 @@ impl Connection {
         }
     }
 
-    async fn explain_quic(&mut self, error: &RequestError) -> Failure {
-        let RequestError::Stream(error) = error else {
+    async fn explain_quic(&mut self, error: &QuicError) -> Failure {
+        let QuicError::Stream(error) = error else {
             return Failure::new(Exit::Http3, error);
         };
         match (&self.sender, of_connection(error)) {

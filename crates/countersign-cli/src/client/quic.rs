@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::client::{AuthConfig, ClientHandle, Origin};
-use countersign::h3::{Client, Handshaker, RequestError};
+use countersign::h3::{Client, Handshaker, TransferError as QuicError};
 use countersign::{CodePoints, h3};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
@@ -193,13 +193,13 @@ impl Quic {
     pub(super) async fn send(
         &mut self,
         mut request: Request<Body>,
-    ) -> Result<Response<ResponseBody>, RequestError> {
+    ) -> Result<Response<ResponseBody>, QuicError> {
         if let Some(length @ 1..) = request.body().size_hint().exact() {
             let length = HeaderValue::from(length);
             request.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length);
         }
         let response = self.client.send(request).await?;
-        let unified = |error| TransferError::Quic(RequestError::Stream(error));
+        let unified = TransferError::Quic;
         Ok(response.map(|body: h3::ResponseBody| body.map_err(unified).boxed_unsync()))
     }
 

@@ -58,14 +58,14 @@ macro_rules! receive {
 receive!(ServerReceive, true);
 receive!(ClientReceive, false);
 
-/// A body that did not come whole.
+/// A request or a response that did not come whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BodyError {
+pub enum TransferError {
     /// The stream or the connection failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// It is longer or shorter than its `content-length` (RFC 9114, section 4.1.2).
+    /// The body is longer or shorter than its `content-length` (RFC 9114, section 4.1.2).
     #[error("the body has not the length that was announced")]
     Length,
 }
@@ -92,7 +92,7 @@ impl<S: Receive> Received<S> {
         Self { stream, at: At::Data, left }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TransferError>>> {
         if self.at == At::Data {
             match ready!(self.stream.poll_data(cx)) {
                 Ok(Some(data)) => {
@@ -124,12 +124,12 @@ impl<S: Receive> Received<S> {
         Poll::Ready(None)
     }
 
-    fn malformed(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn malformed(&mut self) -> Poll<Option<Result<Frame<Bytes>, TransferError>>> {
         self.stream.stop();
-        self.fail(BodyError::Length)
+        self.fail(TransferError::Length)
     }
 
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&mut self, error: TransferError) -> Poll<Option<Result<Frame<Bytes>, TransferError>>> {
         self.at = At::End;
         Poll::Ready(Some(Err(error)))
     }
@@ -156,12 +156,12 @@ macro_rules! body {
 
         impl Body for $name {
             type Data = Bytes;
-            type Error = BodyError;
+            type Error = TransferError;
 
             fn poll_frame(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
-            ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            ) -> Poll<Option<Result<Frame<Bytes>, TransferError>>> {
                 self.0.poll(cx)
             }
 

@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::server::remove_connection_fields;
-use super::{BoxError, ResponseBody};
+use super::{BoxError, ResponseBody, TransferError};
 use crate::client::{AuthConfig, ClientHandle, ClientLink, ClientSession, Origin};
 
 /// Opens connections. Cheap to clone.
@@ -34,15 +34,6 @@ pub enum ConnectError {
     /// The server ended the connection before HTTP/3 had begun.
     #[error("HTTP/3 could not be set up: {0}")]
     Http(#[from] ConnectionError),
-}
-
-/// A request that got no response.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The stream or the connection failed.
-    #[error(transparent)]
-    Stream(#[from] StreamError),
 }
 
 impl Handshaker {
@@ -105,7 +96,7 @@ impl Client {
     pub async fn send<B>(
         &mut self,
         request: Request<B>,
-    ) -> Result<Response<ResponseBody>, RequestError>
+    ) -> Result<Response<ResponseBody>, TransferError>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

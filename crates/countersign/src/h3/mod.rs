@@ -8,8 +8,8 @@ mod body;
 mod client;
 mod server;
 
-pub use body::{BodyError, RequestBody, ResponseBody};
-pub use client::{Client, ConnectError, Handshaker, RequestError};
+pub use body::{RequestBody, ResponseBody, TransferError};
+pub use client::{Client, ConnectError, Handshaker};
 pub use server::{AcceptError, Acceptor, Connection};
 
 /// The protocol id of HTTP/3 in ALPN.
