@@ -22,7 +22,8 @@ pub(crate) struct Args {
     #[arg(short = 'k', long)]
     pub(super) insecure: bool,
     /// Show this certificate to the URLs' servers when they ask for one that it is; PEM, leaf first,
-    /// the key may be in the same file; or a PKCS#12 file
+    /// the key may be in the same file; or a PKCS#12 file; or a pkcs11: URI, for the key or both,
+    /// with module-path or PKCS11_MODULE naming the module and pin-source or pin-value the PIN
     #[arg(long, value_name = "CERT[,KEY]")]
     pub(super) identity: Vec<IdentityArg>,
     /// Show this certificate without being asked for it, with a challenge from the server's pool,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use countersign::client::{AuthConfig, ClientCredential, ClientHandle, Origin};
 use http::Response;
 use http_body_util::BodyExt;
+use rustls::sign::CertifiedKey;
 
 pub(crate) use self::args::Args;
 use self::output::Destination;
@@ -104,7 +105,7 @@ impl Session {
                 vec![Protocol::Http2, Protocol::Http1]
             },
             // Over a later HTTP the server asks when it needs to know, so the handshake shows nothing.
-            in_handshake: if args.http1_1 { certified_keys } else { Vec::new() },
+            in_handshake: if args.http1_1 { handshake_keys(certified_keys)? } else { Vec::new() },
         };
 
         let limit = match args.limit {
@@ -331,6 +332,17 @@ impl Session {
             self.close_one(&origin).await;
         }
     }
+}
+
+/// All keys, if all of them can be used in the TLS handshake.
+fn handshake_keys(keys: Vec<Option<Arc<CertifiedKey>>>) -> Result<Vec<Arc<CertifiedKey>>, Failure> {
+    keys.into_iter().collect::<Option<_>>().ok_or_else(|| {
+        Failure::new(
+            Exit::LocalCertificate,
+            "--identity: a key in a PKCS#11 token cannot be shown in the TLS handshake, and \
+             HTTP/1.1 has no other place for it; leave out --http1.1 or name a file",
+        )
+    })
 }
 
 /// Why a body ended too early.

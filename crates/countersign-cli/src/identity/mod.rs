@@ -1,5 +1,6 @@
-//! Certificates and keys from files: what a client can present, and what it trusts.
+//! Certificates and keys from files and tokens: what a client can present, and what it trusts.
 
+mod pkcs11;
 mod pkcs12;
 
 use std::fs;
@@ -15,26 +16,32 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use self::pkcs11::TokenUri;
 use crate::failure::{Exit, Failure};
 
 /// `CERT[,KEY]` on the command line: a PEM file with the chain, leaf first, and one with the key, which
-/// may be the same file; or a PKCS#12 file with both.
+/// may be the same file; a PKCS#12 file with both; or a `pkcs11:` URI, for the key or for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IdentityArg {
-    certificate: PathBuf,
-    key: PathBuf,
+pub(crate) enum IdentityArg {
+    Files { certificate: PathBuf, key: PathBuf },
+    Token { certificate: Option<PathBuf>, uri: TokenUri },
 }
 
 impl FromStr for IdentityArg {
     type Err = String;
 
+    /// A URI is looked into later: what is wrong here is repeated to the user with the PIN in it.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("name a certificate file, and a key file after a comma".to_owned());
         }
-        if text.split(',').any(|part| part.starts_with("pkcs11:")) {
-            return Err("keys in PKCS#11 tokens are not supported yet; name PEM or PKCS#12 files"
-                .to_owned());
+        if text.starts_with("pkcs11:") {
+            return Ok(Self::Token { certificate: None, uri: TokenUri::new(text) });
+        }
+        // A URI may have a comma in it as well.
+        if let Some((certificate, uri)) = text.split_once(",pkcs11:") {
+            let uri = TokenUri::new(&format!("pkcs11:{uri}"));
+            return Ok(Self::Token { certificate: Some(certificate.into()), uri });
         }
         let (certificate, key) = match text.split_once(',') {
             // A file's name may have a comma in it.
@@ -43,7 +50,7 @@ impl FromStr for IdentityArg {
             Some((certificate, key)) => (certificate, key),
             None => (text, text),
         };
-        Ok(Self { certificate: certificate.into(), key: key.into() })
+        Ok(Self::Files { certificate: certificate.into(), key: key.into() })
     }
 }
 
@@ -51,40 +58,53 @@ impl FromStr for IdentityArg {
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) credential: ClientCredential,
-    pub(crate) certified_key: Arc<CertifiedKey>,
+    /// None for a key in a token, which only the extension can use.
+    pub(crate) certified_key: Option<Arc<CertifiedKey>>,
 }
 
 impl IdentityArg {
-    /// Reads both files and checks that they belong together. `passphrase` opens a PKCS#12 file.
+    /// Reads what is named and checks that files belong together. `passphrase` opens a PKCS#12 file.
     pub(crate) fn load(
         &self,
         passphrase: &str,
         provider: &CryptoProvider,
     ) -> Result<Identity, Failure> {
-        let unusable = |reason: String| {
-            let certificate = self.certificate.display();
-            local(if self.is_one_file() {
-                format!("{certificate}: {reason}")
-            } else {
-                format!("{certificate} and {}: {reason}", self.key.display())
-            })
-        };
-        let bytes = read(&self.certificate)?;
-        let (chain, key) = match bytes.first() {
-            // What begins like this is no text but DER.
-            Some(0x30) if self.is_one_file() => {
-                pkcs12::read(&bytes, passphrase).map_err(unusable)?
+        match self {
+            Self::Files { certificate, key } => load_files(certificate, key, passphrase, provider),
+            Self::Token { certificate, uri } => {
+                let chain = match certificate {
+                    Some(path) => Some(certificates(path, &read(path)?)?),
+                    None => None,
+                };
+                let credential = uri.load(chain).map_err(local)?;
+                Ok(Identity { credential, certified_key: None })
             }
-            _ => {
-                (certificates(&self.certificate, &bytes)?, read_key(&self.key, self.is_one_file())?)
-            }
-        };
-        identity(chain, key, provider).map_err(unusable)
+        }
     }
+}
 
-    fn is_one_file(&self) -> bool {
-        self.key == self.certificate
-    }
+fn load_files(
+    certificate: &Path,
+    key: &Path,
+    passphrase: &str,
+    provider: &CryptoProvider,
+) -> Result<Identity, Failure> {
+    let is_one_file = key == certificate;
+    let unusable = |reason: String| {
+        let certificate = certificate.display();
+        local(if is_one_file {
+            format!("{certificate}: {reason}")
+        } else {
+            format!("{certificate} and {}: {reason}", key.display())
+        })
+    };
+    let bytes = read(certificate)?;
+    let (chain, key) = match bytes.first() {
+        // What begins like this is no text but DER.
+        Some(0x30) if is_one_file => pkcs12::read(&bytes, passphrase).map_err(unusable)?,
+        _ => (certificates(certificate, &bytes)?, read_key(key, is_one_file)?),
+    };
+    identity(chain, key, provider).map_err(unusable)
 }
 
 /// Joins a chain and a key; the error is the end of a sentence.
@@ -100,7 +120,7 @@ pub(crate) fn identity(
     let certified_key = Arc::new(CertifiedKey::new(chain.clone(), Arc::clone(&key)));
     let chain = Chain::new(chain).map_err(|error| error.to_string())?;
     let credential = Credential::new(chain, key).map_err(|error| error.to_string())?.into();
-    Ok(Identity { credential, certified_key })
+    Ok(Identity { credential, certified_key: Some(certified_key) })
 }
 
 /// The roots in a PEM file.
@@ -179,12 +199,20 @@ mod tests {
     #[test]
     fn certificate_and_key_are_split_at_the_comma() {
         let parse = |text: &str| text.parse::<IdentityArg>();
-        let both = parse("a.pem,a.key").unwrap();
-        assert_eq!((both.certificate, both.key), ("a.pem".into(), "a.key".into()));
-        let one = parse("a.pem").unwrap();
-        assert_eq!(one.certificate, one.key);
+        let files = |certificate: &str, key: &str| {
+            Ok(IdentityArg::Files { certificate: certificate.into(), key: key.into() })
+        };
+        let token = |certificate: Option<&str>, uri| {
+            let certificate = certificate.map(PathBuf::from);
+            Ok(IdentityArg::Token { certificate, uri: TokenUri::new(uri) })
+        };
+        assert_eq!(parse("a.pem,a.key"), files("a.pem", "a.key"));
+        assert_eq!(parse("a.pem"), files("a.pem", "a.pem"));
+        assert_eq!(parse("pkcs11:object=a,b"), token(None, "pkcs11:object=a,b"));
+        assert_eq!(parse("a.pem,pkcs11:token=x"), token(Some("a.pem"), "pkcs11:token=x"));
+        let secret = parse("pkcs11:token=x?pin-value=hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
         assert!(parse("").is_err());
         assert!(parse("a.pem,").is_err());
-        assert!(parse("a.pem,pkcs11:token=x").unwrap_err().contains("not supported yet"));
     }
 }

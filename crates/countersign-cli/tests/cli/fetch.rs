@@ -163,9 +163,6 @@ async fn bad_identities_are_explained() {
         assert_eq!(done.exit, 58, "{argument}: {}", done.err);
         assert!(done.err.contains(part), "{argument}: {}", done.err);
     }
-    let done = identity("pkcs11:token=x".to_owned()).await;
-    assert_eq!(done.exit, 2);
-    assert!(done.err.contains("not supported yet"), "{}", done.err);
 }
 
 over_both!(names_can_be_sent_elsewhere);

@@ -7,4 +7,5 @@ mod support;
 
 mod commands;
 mod fetch;
+mod pkcs11;
 mod scenario;
