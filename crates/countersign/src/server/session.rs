@@ -192,9 +192,10 @@ impl ServerSession {
         let state = self.lock();
         let name = self.config.kinds.get(kind)?.name();
         let held = state.identities.iter().find(|identity| identity.credential() == &**name);
+        let over = state.closing.is_some() || state.closed.is_some();
         match held {
             Some(identity) => Some(Ok(identity.clone())),
-            None if state.verifying == 0 => Some(Err(denied)),
+            None if over || state.verifying == 0 => Some(Err(denied)),
             None => None,
         }
     }

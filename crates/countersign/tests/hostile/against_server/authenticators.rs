@@ -9,7 +9,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 
 use crate::forge::{Draft, SIGNATURE_ALGORITHMS, STATUS_REQUEST, Secrets, vector};
 use crate::people::{key_of, people, provider};
-use crate::server::{Server, rules_with};
+use crate::server::{Server, rules, rules_with};
 use crate::wire::*;
 
 /// What a client makes of a challenge to send.
@@ -240,4 +240,20 @@ async fn with_an_extension_that_was_not_requested() {
 async fn with_an_extension_twice() {
     let twice: fn(&mut Draft) = |draft| draft.chain[0].1 = vec![(STATUS_REQUEST, vec![1]); 2];
     drafts_refused(&people().alice, &[twice], Violation::AuthenticatorExtension).await;
+}
+
+#[tokio::test]
+async fn a_bad_answer_to_a_generic_challenge_fails_who_waits_for_another() {
+    let mut server = Server::start_with(rules().generic_challenges(1)).await;
+    let mut client = server.opened(2).await;
+    let generic = client.be_asked().await;
+    let _targeted = client.get_and_be_asked(1, "/user").await;
+    let handle = client.handle.clone();
+    client.waiting = Some(tokio::spawn(async move { handle.require("user").await }));
+    let mut answer = by_alice(&client.secrets(), &generic);
+    // Finished is 4 + 32 bytes long; before it stands the signature's last byte.
+    let last = answer.len() - 37;
+    answer[last] ^= 1;
+    client.wire.send(&certificate(&answer)).await;
+    server.refuses(client, PROTOCOL_ERROR, Violation::BadSignature).await;
 }
