@@ -3,6 +3,9 @@
 //! * [`tls`]: configurations and completed handshakes, in memory, for every protocol version and hash
 //! * [`random`]: randomness that a test can repeat
 //! * [`raw`]: an HTTP/2 peer that sends what it is told to, however wrong
+//! * [`raw_h3`]: the same for HTTP/3
+//! * [`quic`]: quinn endpoints for both sides
+//! * [`Version`] and [`over_both_versions`]: one test, two versions of HTTP
 //! * [`within`]: nothing waits for ever
 //!
 //! Never published, and no part of what is: it panics where a test would. It knows nothing of the
@@ -15,9 +18,12 @@
     reason = "this crate is only linked into tests, where a panic is the way to fail"
 )]
 
+pub mod quic;
 pub mod random;
 pub mod raw;
+pub mod raw_h3;
 pub mod tls;
+mod version;
 
 use std::future::Future;
 use std::time::Duration;
@@ -26,7 +32,9 @@ pub use countersign_pki as pki;
 
 pub use self::random::SeededRandom;
 pub use self::raw::{Frame, RawPeer};
+pub use self::raw_h3::RawH3Peer;
 pub use self::tls::{Suite, TlsOptions, tls_pair};
+pub use self::version::Version;
 
 /// How long a test waits for anything; generous, for busy machines.
 pub const PATIENCE: Duration = Duration::from_secs(20);
