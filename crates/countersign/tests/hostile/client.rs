@@ -8,33 +8,54 @@ use countersign::client::{
     AuthConfig, AuthConfigBuilder, ClientCredential, ClientHandle, CredentialResolver, Handshaker,
     Origin, Resolution,
 };
-use countersign::{AuthenticatorRequest, BoxFuture, Closed, Violation};
-use countersign_testkit::raw::kind;
-use countersign_testkit::{RawPeer, TlsOptions, within};
+use countersign::{AuthenticatorRequest, BoxFuture, Closed, Violation, h3};
+use countersign_testkit::{RawH3Peer, RawPeer, TlsOptions, Version, quic, within};
 use http::Request;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_rustls::server::TlsStream;
 
+use crate::peer::{Seen, ServerWire, Wire};
 use crate::people::{credential, people, provider};
 use crate::server::Server;
-use crate::wire::{CLIENT_CERT_AUTH, noise};
+use crate::wire::{CERTIFICATE, Code};
 
 /// One connection of the real client.
 pub(crate) struct Client {
     pub(crate) handle: ClientHandle,
-    pub(crate) requests: SendRequest<Empty<Bytes>>,
+    pub(crate) requests: Requests,
     /// Ends with the client's side of the connection.
     pub(crate) driven: JoinHandle<()>,
 }
 
+/// What sends its requests.
+#[derive(Clone)]
+pub(crate) enum Requests {
+    H2(SendRequest<Empty<Bytes>>),
+    H3(h3::Client),
+}
+
+/// The status of a response.
+type Status = Result<u16, Box<dyn std::error::Error + Send + Sync>>;
+
 impl Client {
-    pub(crate) async fn connect(address: SocketAddr, rules: AuthConfigBuilder) -> Self {
+    pub(crate) async fn connect(
+        version: Version,
+        address: SocketAddr,
+        rules: AuthConfigBuilder,
+    ) -> Self {
+        let rules = Arc::new(rules.build().unwrap());
+        match version {
+            Version::H2 => Self::connect_h2(address, rules).await,
+            Version::H3 => Self::connect_h3(address, rules).await,
+        }
+    }
+
+    async fn connect_h2(address: SocketAddr, rules: Arc<AuthConfig>) -> Self {
         let tls = Arc::new(TlsOptions::default().client_config());
-        let handshaker = Handshaker::new(tls, Arc::new(rules.build().unwrap()));
+        let handshaker = Handshaker::new(tls, rules);
         let tcp = within(TcpStream::connect(address)).await.unwrap();
         let origin = Origin::new("localhost", address.port());
         let (stream, handle) = within(handshaker.connect(tcp, origin)).await.unwrap();
@@ -44,15 +65,39 @@ impl Client {
             // How it ends is the handle's to tell.
             let _ended = connection.await;
         });
-        Self { handle, requests, driven }
+        Self { handle, requests: Requests::H2(requests), driven }
+    }
+
+    async fn connect_h3(address: SocketAddr, rules: Arc<AuthConfig>) -> Self {
+        let tls = TlsOptions::default().client_config();
+        let config = quic::client_config(tls, quinn::TransportConfig::default());
+        let origin = Origin::new("localhost", address.port());
+        let handshaker = h3::Handshaker::new(config, rules);
+        let endpoint = quic::client();
+        let (client, handle) =
+            within(handshaker.connect(&endpoint, address, origin)).await.unwrap();
+        let connection = client.quic().clone();
+        let driven = tokio::spawn(async move {
+            let _ended = connection.closed().await;
+        });
+        Self { handle, requests: Requests::H3(client), driven }
     }
 
     /// The status of a GET.
-    pub(crate) async fn get(&mut self, path: &str) -> hyper::Result<u16> {
+    pub(crate) async fn get(&mut self, path: &str) -> Status {
+        within(self.requests.get(path)).await
+    }
+}
+
+impl Requests {
+    async fn get(&mut self, path: &str) -> Status {
         let uri = format!("https://localhost{path}");
         let request = Request::get(uri).body(Empty::new()).unwrap();
-        let response = within(self.requests.send_request(request)).await?;
-        Ok(response.status().as_u16())
+        Ok(match self {
+            Self::H2(requests) => requests.send_request(request).await?.status(),
+            Self::H3(client) => client.send(request).await?.status(),
+        }
+        .as_u16())
     }
 }
 
@@ -91,52 +136,62 @@ pub(crate) fn declining_rules() -> AuthConfigBuilder {
 
 /// A raw server with the real client in its hands.
 pub(crate) struct Impostor {
-    pub(crate) wire: RawPeer<TlsStream<TcpStream>>,
+    pub(crate) wire: ServerWire,
     pub(crate) client: Client,
     /// The client's GET on stream 1.
-    pub(crate) waiting: JoinHandle<hyper::Result<u16>>,
+    pub(crate) waiting: JoinHandle<Status>,
 }
 
 impl Impostor {
     /// The TLS handshake is done, and the client has sent a request, and nothing was sent to it.
-    pub(crate) async fn lure(rules: AuthConfigBuilder) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tls = Arc::new(TlsOptions::default().server_config());
-        let address = listener.local_addr().unwrap();
-        let (client, wire) =
-            tokio::join!(Client::connect(address, rules), RawPeer::accept(&listener, tls));
-        let request = Request::get("https://localhost/").body(Empty::new()).unwrap();
-        let response = client.requests.clone().send_request(request);
-        let waiting = tokio::spawn(async move { Ok(response.await?.status().as_u16()) });
+    pub(crate) async fn lure(version: Version, rules: AuthConfigBuilder) -> Self {
+        let tls = TlsOptions::default().server_config();
+        let (client, wire) = match version {
+            Version::H2 => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let connecting = Client::connect(version, listener.local_addr().unwrap(), rules);
+                let (client, wire) =
+                    tokio::join!(connecting, RawPeer::accept(&listener, Arc::new(tls)));
+                (client, Wire::H2(wire.into()))
+            }
+            Version::H3 => {
+                let endpoint = quic::server(tls, quinn::TransportConfig::default());
+                let connecting = Client::connect(version, endpoint.local_addr().unwrap(), rules);
+                let (client, wire) = tokio::join!(connecting, RawH3Peer::accept(&endpoint));
+                (client, Wire::H3(wire.into()))
+            }
+        };
+        let mut requests = client.requests.clone();
+        let waiting = tokio::spawn(async move { requests.get("/").await });
         Self { wire, client, waiting }
     }
 
     /// The same; SETTINGS have been exchanged, with this value for the extension.
-    pub(crate) async fn opened(rules: AuthConfigBuilder, value: u32) -> Self {
-        let mut impostor = Self::lure(rules).await;
-        impostor.wire.open(&[(CLIENT_CERT_AUTH, value)]).await;
-        let request = impostor.wire.expect_kind(kind::HEADERS).await;
-        assert_eq!(request.stream, 1);
+    pub(crate) async fn opened(version: Version, rules: AuthConfigBuilder, value: u32) -> Self {
+        let mut impostor = Self::lure(version, rules).await;
+        impostor.wire.open(Some(value)).await;
+        impostor.be_asked().await;
         impostor
+    }
+
+    /// Waits for the client's request.
+    pub(crate) async fn be_asked(&mut self) {
+        let request = self.wire.expect_kind_or_head(CERTIFICATE).await;
+        assert_eq!(request, Some(Seen::Head(1, None)));
     }
 
     /// The client closes the connection with this error, tells everybody who has to know, and goes on
     /// to talk to others.
-    pub(crate) async fn refused(mut self, code: u32, violation: Violation) {
-        //= specs/client-certs.md#decisions-bad
-        //= type=test
-        //# (ours) A connection error MUST be sent so that the peer can read it, by lingering over unread input before TCP is closed.
-        assert!(self.wire.try_send_bytes(noise()).await, "the connection was reset");
-        let goaway = self.wire.expect_goaway(code).await;
-        assert!(self.wire.try_send_bytes(noise()).await, "what was under way was not waited for");
-        assert_eq!(goaway.debug_text(), Some(violation.to_string()));
-        assert_eq!(goaway.payload[..4], [0; 4], "servers open no streams");
+    pub(crate) async fn refused(mut self, code: Code, violation: Violation) {
+        let text = self.wire.expect_closed_behind_noise(code).await;
+        assert_eq!(text, violation.to_string());
 
         let Self { wire, client, waiting } = self;
         assert_eq!(client.handle.closed_reason(), Some(Closed::Violation(violation)));
+        let version = wire.version();
         drop(wire);
         assert!(within(waiting).await.unwrap().is_err());
         within(client.driven).await.unwrap();
-        Server::start().await.serves_others().await;
+        Server::start(version).await.serves_others().await;
     }
 }

@@ -10,8 +10,9 @@ use countersign_proto::Role;
 use countersign_testkit::pki::Issued;
 use rustls::crypto::tls13::OkmBlock;
 use rustls::sign::SigningKey;
-use rustls::{ConnectionCommon, SignatureScheme, Tls13CipherSuite};
+use rustls::{SignatureScheme, Tls13CipherSuite};
 
+use crate::peer::{Exporter, Wire};
 use crate::people::key_of;
 
 const CERTIFICATE: u8 = 11;
@@ -36,13 +37,13 @@ struct Sender {
 }
 
 impl Secrets {
-    pub(crate) fn of<Data>(connection: &ConnectionCommon<Data>) -> Self {
-        let suite = connection.negotiated_cipher_suite().unwrap().tls13().unwrap();
+    pub(crate) fn of<S: Exporter>(wire: &Wire<S>) -> Self {
+        let suite = wire.suite();
         let length = suite.common.hash_provider.output_len();
         let export = |name: String| {
-            let label = format!("EXPORTER-{name}");
-            let value = vec![0; length];
-            connection.export_keying_material(value, label.as_bytes(), Some(&[])).unwrap()
+            let mut value = vec![0; length];
+            wire.export(&mut value, format!("EXPORTER-{name}").as_bytes());
+            value
         };
         let sender = |name| Sender {
             context: export(format!("{name} authenticator handshake context")),

@@ -4,35 +4,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
-use bytes::Bytes;
 use countersign::server::{
-    Acceptor, AuthConfig, AuthConfigBuilder, AuthHandle, CredentialKind, Denied, Identity,
-    RequireCredentialLayer, WithAuthHandle,
+    AuthConfig, AuthConfigBuilder, AuthHandle, CredentialKind, Denied, Identity,
 };
 use countersign::{AuthenticatorRequest, Closed, CodePoints, Rejection, Violation};
 use countersign_testkit::tls::roots;
-use countersign_testkit::{Frame, RawPeer, TlsOptions, within};
-use futures_util::stream;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use countersign_testkit::{RawH3Peer, RawPeer, TlsOptions, Version, within};
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_rustls::client::TlsStream;
 
 use crate::client::{Client, alices_rules};
 use crate::forge::Secrets;
+use crate::listen::{self, Accepted};
+use crate::peer::{ClientWire, Wire};
 use crate::people::{people, provider};
-use crate::wire::{CLIENT_CERT_AUTH, REQUESTS, noise, read_requests};
+use crate::wire::{Code, REQUESTS, read_requests};
 
 /// Longer than any test: who waits this long was not told.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -40,8 +32,9 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 /// A server with `/open` for everybody, `/user` and `/device` for who proves it, and `/endless`.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    version: Version,
     points: CodePoints,
-    accepted: mpsc::UnboundedReceiver<(AuthHandle, JoinHandle<()>)>,
+    accepted: Accepted,
 }
 
 /// The server's rules: a user, who must not be bob, and a device.
@@ -70,31 +63,28 @@ fn verifier(
         .unwrap()
 }
 
-fn router() -> Router {
-    let endless = || stream::repeat_with(|| Ok::<_, axum::Error>(Bytes::from_static(&[0; 8192])));
-    Router::new()
-        .route("/user", get(|| async { "user" }).layer(RequireCredentialLayer::new("user")))
-        .route("/device", get(|| async { "device" }).layer(RequireCredentialLayer::new("device")))
-        .route("/open", get(|| async { "open" }))
-        .route("/endless", get(move || async move { Body::from_stream(endless()) }))
-}
-
 impl Server {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(rules()).await
+    pub(crate) async fn start(version: Version) -> Self {
+        Self::start_with(version, rules()).await
     }
 
-    pub(crate) async fn start_with(rules: AuthConfigBuilder) -> Self {
-        Self::start_tuned(rules, |_| {}).await
+    pub(crate) async fn start_with(version: Version, rules: AuthConfigBuilder) -> Self {
+        match version {
+            Version::H2 => Self::start_tuned(rules, |_| {}).await,
+            Version::H3 => {
+                let (address, accepted) = listen::over_quic(rules.build().unwrap());
+                Self { version, address, points: CodePoints::default(), accepted }
+            }
+        }
     }
 
     /// One with other code points.
-    pub(crate) async fn start_at(points: CodePoints) -> Self {
-        let server = Self::start_with(rules().code_points(points)).await;
+    pub(crate) async fn start_at(version: Version, points: CodePoints) -> Self {
+        let server = Self::start_with(version, rules().code_points(points)).await;
         Self { points, ..server }
     }
 
-    /// The same with a turn at hyper's own settings.
+    /// One for HTTP/2 with a turn at hyper's own settings.
     pub(crate) async fn start_tuned(
         rules: AuthConfigBuilder,
         tune: fn(&mut auto::Builder<TokioExecutor>),
@@ -109,33 +99,8 @@ impl Server {
         rules: AuthConfigBuilder,
         hyper: auto::Builder<TokioExecutor>,
     ) -> Self {
-        let tls = Arc::new(TlsOptions::default().server_config());
-        let acceptor = Acceptor::new(tls, Arc::new(rules.build().unwrap()));
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let (sender, accepted) = mpsc::unbounded_channel();
-        let app = router();
-        tokio::spawn(async move {
-            loop {
-                let (tcp, _) = tcp.accept().await.unwrap();
-                let (acceptor, sender) = (acceptor.clone(), sender.clone());
-                let (hyper, app) = (hyper.clone(), app.clone());
-                tokio::spawn(async move {
-                    let Ok((stream, handle)) = acceptor.accept(tcp).await else {
-                        return;
-                    };
-                    let app = TowerToHyperService::new(WithAuthHandle::new(app, handle.clone()));
-                    let served = tokio::spawn(async move {
-                        // How it ends is the handle's to tell.
-                        let _ended = hyper.serve_connection(TokioIo::new(stream), app).await;
-                    });
-                    // The test may be over.
-                    let _ = sender.send((handle, served));
-                });
-            }
-        });
-        let points = CodePoints::default();
-        Self { address, points, accepted }
+        let (address, accepted) = listen::over_tcp(rules.build().unwrap(), hyper).await;
+        Self { version: Version::H2, address, points: CodePoints::default(), accepted }
     }
 
     /// A raw client whose TLS handshake is done, and nothing else.
@@ -145,7 +110,13 @@ impl Server {
 
     /// The same with the memory of earlier connections in `tls`.
     pub(crate) async fn attacker_with(&mut self, tls: Arc<ClientConfig>) -> Attacker {
-        let wire = RawPeer::connect(self.address, tls).await;
+        let wire = match self.version {
+            Version::H2 => Wire::H2(RawPeer::connect(self.address, tls).await.into()),
+            Version::H3 => {
+                let tls = tls.as_ref().clone();
+                Wire::H3(RawH3Peer::connect(self.address, tls).await.into())
+            }
+        };
         let (handle, served) = within(self.accepted.recv()).await.unwrap();
         Attacker { wire, handle, served, waiting: None }
     }
@@ -153,8 +124,7 @@ impl Server {
     /// One that has announced `limit` and knows that the server supports it.
     pub(crate) async fn opened(&mut self, limit: u32) -> Attacker {
         let mut attacker = self.attacker().await;
-        let theirs = attacker.wire.open(&[(CLIENT_CERT_AUTH, limit)]).await;
-        assert!(theirs.contains(&(CLIENT_CERT_AUTH, 1)), "{theirs:?}");
+        assert_eq!(attacker.wire.open(Some(limit)).await, Some(1));
         attacker
     }
 
@@ -172,19 +142,11 @@ impl Server {
     pub(crate) async fn refuses(
         &mut self,
         mut attacker: Attacker,
-        code: u32,
+        code: Code,
         violation: Violation,
     ) {
-        //= specs/client-certs.md#decisions-bad
-        //= type=test
-        //# (ours) A connection error MUST be sent so that the peer can read it, by lingering over unread input before TCP is closed.
-        assert!(attacker.wire.try_send_bytes(noise()).await, "the connection was reset");
-        let goaway = attacker.wire.expect_goaway(code).await;
-        assert!(
-            attacker.wire.try_send_bytes(noise()).await,
-            "what was under way was not waited for"
-        );
-        assert_eq!(goaway.debug_text(), Some(violation.to_string()));
+        let text = attacker.wire.expect_closed_behind_noise(code).await;
+        assert_eq!(text, violation.to_string());
 
         let Attacker { wire, handle, served, waiting } = attacker;
         assert_eq!(handle.closed_reason(), Some(Closed::Violation(violation)));
@@ -201,7 +163,7 @@ impl Server {
     /// A polite client proves who it is, and is let in.
     pub(crate) async fn serves_others(&mut self) {
         let rules = alices_rules().code_points(self.points);
-        let mut alice = Client::connect(self.address, rules).await;
+        let mut alice = Client::connect(self.version, self.address, rules).await;
         let _accepted = within(self.accepted.recv()).await.unwrap();
         assert_eq!(alice.get("/user").await.unwrap(), 200);
         assert_eq!(alice.get("/open").await.unwrap(), 200);
@@ -210,7 +172,7 @@ impl Server {
 
 /// A raw client, and what the server has of its connection.
 pub(crate) struct Attacker {
-    pub(crate) wire: RawPeer<TlsStream<TcpStream>>,
+    pub(crate) wire: ClientWire,
     pub(crate) handle: AuthHandle,
     /// Ends with the server's side of the connection.
     pub(crate) served: JoinHandle<()>,
@@ -225,19 +187,18 @@ impl Attacker {
         stream: u32,
         path: &str,
     ) -> AuthenticatorRequest {
-        self.wire.send(&Frame::get(stream, "localhost", path, &[])).await;
+        self.wire.request(stream, path).await;
         self.be_asked().await
     }
 
     /// The next challenge, alone in its frame.
     pub(crate) async fn be_asked(&mut self) -> AuthenticatorRequest {
-        let frame = self.wire.expect_kind(REQUESTS).await;
-        let challenges = read_requests(&frame.payload);
+        let challenges = read_requests(&self.wire.expect_kind(REQUESTS).await);
         assert_eq!(challenges.len(), 1);
         challenges[0].clone()
     }
 
     pub(crate) fn secrets(&self) -> Secrets {
-        Secrets::of(self.wire.stream().get_ref().1)
+        Secrets::of(&self.wire)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use countersign::client::{ClientHandle, Handshaker, Origin};
 use countersign::{Closed, Violation};
 use countersign_testkit::raw::{flag, kind};
-use countersign_testkit::{Frame, RawPeer, TlsOptions, within};
+use countersign_testkit::{Frame, RawPeer, TlsOptions, Version, within};
 use futures_util::stream;
 use http::Request;
 use http_body_util::StreamBody;
@@ -22,11 +22,14 @@ use crate::client::{Impostor, alices_rules, declining_rules};
 use crate::forge::good_request;
 use crate::wire::*;
 
+countersign_testkit::over_both_versions! {
+    of_challenges_that_never_end,
+}
+
 /// How many contexts a client keeps track of.
 const CONTEXTS: u16 = 4096;
 
-#[tokio::test]
-async fn of_challenges_that_never_end() {
+async fn of_challenges_that_never_end(version: Version) {
     //= specs/client-certs.md#decisions-limits
     //= type=test
     //# (ours) A client that cannot remember any more request contexts MUST end the connection, with ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
@@ -35,7 +38,7 @@ async fn of_challenges_that_never_end() {
     //= type=test
     //# An implementation SHOULD bound the computation that one connection can cause.
     let limit: u16 = 64;
-    let mut server = Impostor::opened(declining_rules().limit(limit.into()), 1).await;
+    let mut server = Impostor::opened(version, declining_rules().limit(limit.into()), 1).await;
     let mut numbers: VecDeque<u16> = (0..CONTEXTS).collect();
     while !numbers.is_empty() {
         let asked: Vec<_> = numbers.drain(..usize::from(limit)).map(good_request).collect();
@@ -45,15 +48,15 @@ async fn of_challenges_that_never_end() {
         }
     }
     server.wire.send(&requests([&good_request(CONTEXTS)[..]])).await;
-    server.refused(ENHANCE_YOUR_CALM, Violation::TooManyContexts).await;
+    server.refused(TOO_MUCH, Violation::TooManyContexts).await;
 }
 
 #[tokio::test]
 async fn of_changes_to_its_setting() {
-    let mut server = Impostor::opened(alices_rules(), 1).await;
+    let mut server = Impostor::opened(Version::H2, alices_rules(), 1).await;
     let flood: Vec<u8> = (0..5000).flat_map(|turn| announce(1 + turn % 7).encode()).collect();
     server.wire.send_bytes(&flood).await;
-    server.wire.send(&Frame::response(1, 200)).await;
+    server.wire.h2().send(&Frame::response(1, 200)).await;
     assert_eq!(within(server.waiting).await.unwrap().unwrap(), 200);
     assert_eq!(server.client.handle.closed_reason(), None);
 }
@@ -103,7 +106,7 @@ async fn stuck() -> Stuck {
 #[tokio::test]
 async fn who_never_reads_is_left_in_the_end() {
     let mut server = stuck().await;
-    server.wire.send(&certificate(b"whatever")).await;
+    server.wire.send(&certificate(b"whatever").h2()).await;
     assert!(!within(server.response).await.unwrap());
     within(server.driven).await.unwrap();
     let violation = Violation::ServerCertificateNotNegotiated;
@@ -113,8 +116,8 @@ async fn who_never_reads_is_left_in_the_end() {
 #[tokio::test]
 async fn who_reads_late_reads_why() {
     let mut server = stuck().await;
-    server.wire.send(&certificate(b"whatever")).await;
-    assert!(server.wire.try_send_bytes(noise()).await, "the connection was reset");
+    server.wire.send(&certificate(b"whatever").h2()).await;
+    assert!(server.wire.try_send_bytes(noise(Version::H2)).await, "the connection was reset");
     server.wire.expect_goaway(PROTOCOL_ERROR).await;
     drop(server.wire);
     assert!(!within(server.response).await.unwrap());

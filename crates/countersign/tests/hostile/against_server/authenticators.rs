@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use countersign::{AuthenticatorRequest, Closed, Violation};
+use countersign_testkit::Version;
 use countersign_testkit::pki::Issued;
 use rustls::SignatureScheme as Scheme;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
@@ -12,30 +13,50 @@ use crate::people::{key_of, people, provider};
 use crate::server::{Server, rules, rules_with};
 use crate::wire::*;
 
+countersign_testkit::over_both_versions! {
+    a_forgery_that_nothing_is_wrong_with_is_no_forgery,
+    cut_short_anywhere,
+    with_something_behind_it,
+    with_a_flipped_bit,
+    with_a_flipped_bit_anywhere,
+    with_a_certificate_that_is_none,
+    with_pkcs1,
+    with_a_scheme_that_does_not_fit_the_key,
+    with_a_scheme_that_was_not_offered,
+    with_an_extension_that_was_not_requested,
+    with_an_extension_twice,
+    a_bad_answer_to_a_generic_challenge_fails_who_waits_for_another,
+}
+
 /// What a client makes of a challenge to send.
 type Make = fn(&Secrets, &AuthenticatorRequest) -> Vec<u8>;
 
 /// Answers a challenge with each of these on a connection of its own; each is refused as told.
-async fn refused(made: &[(Make, Violation)]) {
-    let mut server = Server::start().await;
+async fn refused(version: Version, made: &[(Make, Violation)]) {
+    let mut server = Server::start(version).await;
     for (make, violation) in made {
         let (mut client, challenge) = server.challenged().await;
         let answer = make(&client.secrets(), &challenge);
         client.wire.send(&certificate(&answer)).await;
-        server.refuses(client, PROTOCOL_ERROR, *violation).await;
+        server.refuses(client, MALFORMED, *violation).await;
     }
 }
 
 /// The same for drafts by `who` that are changed before they are signed.
-pub(super) async fn drafts_refused(who: &Issued, changes: &[fn(&mut Draft)], violation: Violation) {
-    let mut server = Server::start().await;
+pub(super) async fn drafts_refused(
+    version: Version,
+    who: &Issued,
+    changes: &[fn(&mut Draft)],
+    violation: Violation,
+) {
+    let mut server = Server::start(version).await;
     for change in changes {
         let (mut client, challenge) = server.challenged().await;
         let mut draft = Draft::of(&challenge, who);
         change(&mut draft);
         let answer = draft.sign(&client.secrets());
         client.wire.send(&certificate(&answer)).await;
-        server.refuses(client, PROTOCOL_ERROR, violation).await;
+        server.refuses(client, MALFORMED, violation).await;
     }
 }
 
@@ -44,9 +65,8 @@ pub(super) fn by_alice(secrets: &Secrets, challenge: &AuthenticatorRequest) -> V
 }
 
 /// Without this the other tests would prove nothing.
-#[tokio::test]
-async fn a_forgery_that_nothing_is_wrong_with_is_no_forgery() {
-    let mut server = Server::start().await;
+async fn a_forgery_that_nothing_is_wrong_with_is_no_forgery(version: Version) {
+    let mut server = Server::start(version).await;
     for who in [&people().alice, &people().rsa] {
         let (mut client, challenge) = server.challenged().await;
         let answer = client.secrets().answer(&challenge, who);
@@ -56,58 +76,67 @@ async fn a_forgery_that_nothing_is_wrong_with_is_no_forgery() {
     }
 }
 
-#[tokio::test]
-async fn cut_short_anywhere() {
+async fn cut_short_anywhere(version: Version) {
     //= specs/client-certs.md#decisions-bad
     //= type=test
     //# (ours) An authenticator that fails to decode, is out of order or has a wrong context, extension, scheme, signature or MAC MUST be a connection error, PROTOCOL_ERROR in HTTP/2 and H3_MESSAGE_ERROR in HTTP/3.
     let malformed = Violation::MalformedAuthenticator;
-    refused(&[
-        (|_, _| Vec::new(), malformed),
-        (|secrets, challenge| by_alice(secrets, challenge)[..1].to_vec(), malformed),
-        (|secrets, challenge| by_alice(secrets, challenge)[..4].to_vec(), malformed),
-        (|secrets, challenge| by_alice(secrets, challenge)[..100].to_vec(), malformed),
-        // All of Certificate and CertificateVerify: Finished is 4 + 32 bytes long.
-        (
-            |secrets, challenge| {
-                let whole = by_alice(secrets, challenge);
-                whole[..whole.len() - 36].to_vec()
-            },
-            malformed,
-        ),
-        (
-            |secrets, challenge| {
-                let whole = by_alice(secrets, challenge);
-                whole[..whole.len() - 1].to_vec()
-            },
-            malformed,
-        ),
-        (|secrets, challenge| secrets.decline(challenge)[..35].to_vec(), malformed),
-    ])
+    refused(
+        version,
+        &[
+            (|_, _| Vec::new(), malformed),
+            (|secrets, challenge| by_alice(secrets, challenge)[..1].to_vec(), malformed),
+            (|secrets, challenge| by_alice(secrets, challenge)[..4].to_vec(), malformed),
+            (|secrets, challenge| by_alice(secrets, challenge)[..100].to_vec(), malformed),
+            // All of Certificate and CertificateVerify: Finished is 4 + 32 bytes long.
+            (
+                |secrets, challenge| {
+                    let whole = by_alice(secrets, challenge);
+                    whole[..whole.len() - 36].to_vec()
+                },
+                malformed,
+            ),
+            (
+                |secrets, challenge| {
+                    let whole = by_alice(secrets, challenge);
+                    whole[..whole.len() - 1].to_vec()
+                },
+                malformed,
+            ),
+            (|secrets, challenge| secrets.decline(challenge)[..35].to_vec(), malformed),
+        ],
+    )
     .await;
 }
 
-#[tokio::test]
-async fn with_something_behind_it() {
+async fn with_something_behind_it(version: Version) {
     let malformed = Violation::MalformedAuthenticator;
-    refused(&[
-        (|secrets, challenge| [by_alice(secrets, challenge), vec![0]].concat(), malformed),
-        (|secrets, challenge| by_alice(secrets, challenge).repeat(2), malformed),
-        (|secrets, challenge| secrets.decline(challenge).repeat(2), malformed),
-        (
-            |secrets, challenge| {
-                [secrets.decline(challenge), by_alice(secrets, challenge)].concat()
-            },
-            malformed,
-        ),
-    ])
+    refused(
+        version,
+        &[
+            (|secrets, challenge| [by_alice(secrets, challenge), vec![0]].concat(), malformed),
+            (|secrets, challenge| by_alice(secrets, challenge).repeat(2), malformed),
+            (|secrets, challenge| secrets.decline(challenge).repeat(2), malformed),
+            (
+                |secrets, challenge| {
+                    [secrets.decline(challenge), by_alice(secrets, challenge)].concat()
+                },
+                malformed,
+            ),
+        ],
+    )
     .await;
 }
 
-#[tokio::test]
-async fn with_a_flipped_bit() {
+async fn with_a_flipped_bit(version: Version) {
     let alice = &people().alice;
-    drafts_refused(alice, &[|draft| draft.break_signature = true], Violation::BadSignature).await;
+    drafts_refused(
+        version,
+        alice,
+        &[|draft| draft.break_signature = true],
+        Violation::BadSignature,
+    )
+    .await;
     let flipped_mac: Make = |secrets, challenge| {
         let mut answer = by_alice(secrets, challenge);
         *answer.last_mut().unwrap() ^= 1;
@@ -125,17 +154,19 @@ async fn with_a_flipped_bit() {
         answer[at + leaf.len() - 1] ^= 1;
         answer
     };
-    refused(&[
-        (flipped_mac, Violation::BadFinished),
-        (flipped_refusal, Violation::BadFinished),
-        (flipped_certificate, Violation::BadSignature),
-    ])
+    refused(
+        version,
+        &[
+            (flipped_mac, Violation::BadFinished),
+            (flipped_refusal, Violation::BadFinished),
+            (flipped_certificate, Violation::BadSignature),
+        ],
+    )
     .await;
 }
 
-#[tokio::test]
-async fn with_a_flipped_bit_anywhere() {
-    let mut server = Server::start().await;
+async fn with_a_flipped_bit_anywhere(version: Version) {
+    let mut server = Server::start(version).await;
     let mut at = 0;
     loop {
         let (mut client, challenge) = server.challenged().await;
@@ -143,25 +174,23 @@ async fn with_a_flipped_bit_anywhere() {
         let Some(byte) = answer.get_mut(at) else { break };
         *byte ^= 1 << (at % 8);
         client.wire.send(&certificate(&answer)).await;
-        client.wire.expect_goaway(PROTOCOL_ERROR).await;
+        client.wire.expect_closed(MALFORMED).await;
         assert!(matches!(client.handle.closed_reason(), Some(Closed::Violation(_))));
         at += 13;
     }
     server.serves_others().await;
 }
 
-#[tokio::test]
-async fn with_a_certificate_that_is_none() {
+async fn with_a_certificate_that_is_none(version: Version) {
     let changes: [fn(&mut Draft); 3] = [
         |draft| draft.chain[0].0 = b"no certificate at all".to_vec(),
         |draft| draft.chain[0].0.push(0),
         |draft| draft.chain.clear(),
     ];
-    drafts_refused(&people().alice, &changes, Violation::MalformedAuthenticator).await;
+    drafts_refused(version, &people().alice, &changes, Violation::MalformedAuthenticator).await;
 }
 
-#[tokio::test]
-async fn with_pkcs1() {
+async fn with_pkcs1(version: Version) {
     let changes: [fn(&mut Draft); 2] = [
         |draft| {
             draft.signed_with = Scheme::RSA_PKCS1_SHA256;
@@ -170,32 +199,30 @@ async fn with_pkcs1() {
         // Nor does it help to call it PSS.
         |draft| draft.signed_with = Scheme::RSA_PKCS1_SHA256,
     ];
-    drafts_refused(&people().rsa, &changes[..1], Violation::SignatureScheme).await;
-    drafts_refused(&people().rsa, &changes[1..], Violation::BadSignature).await;
+    drafts_refused(version, &people().rsa, &changes[..1], Violation::SignatureScheme).await;
+    drafts_refused(version, &people().rsa, &changes[1..], Violation::BadSignature).await;
 }
 
-#[tokio::test]
-async fn with_a_scheme_that_does_not_fit_the_key() {
+async fn with_a_scheme_that_does_not_fit_the_key(version: Version) {
     let changes: [fn(&mut Draft); 4] = [
         |draft| draft.scheme = Scheme::ECDSA_NISTP384_SHA384,
         |draft| draft.scheme = Scheme::ED25519,
         |draft| draft.scheme = Scheme::RSA_PSS_SHA256,
         |draft| draft.scheme = Scheme::ML_DSA_44,
     ];
-    drafts_refused(&people().alice, &changes, Violation::SignatureScheme).await;
+    drafts_refused(version, &people().alice, &changes, Violation::SignatureScheme).await;
 }
 
-#[tokio::test]
-async fn with_a_scheme_that_was_not_offered() {
+async fn with_a_scheme_that_was_not_offered(version: Version) {
     let unknown: [fn(&mut Draft); 3] = [
         |draft| draft.scheme = Scheme::ED448,
         |draft| draft.scheme = Scheme::ECDSA_SHA1_Legacy,
         |draft| draft.scheme = Scheme::Unknown(0xfefe),
     ];
-    drafts_refused(&people().alice, &unknown, Violation::SignatureScheme).await;
+    drafts_refused(version, &people().alice, &unknown, Violation::SignatureScheme).await;
 
     // A server that verifies ECDSA alone asks for nothing else.
-    let mut server = Server::start_with(rules_with(only_ecdsa())).await;
+    let mut server = Server::start_with(version, rules_with(only_ecdsa())).await;
     let (mut client, challenge) = server.challenged().await;
     let offered = challenge.signature_algorithms();
     assert_eq!(offered, [Scheme::ECDSA_NISTP256_SHA256]);
@@ -206,7 +233,7 @@ async fn with_a_scheme_that_was_not_offered() {
     draft.scheme = draft.signed_with;
     let answer = draft.sign(&client.secrets());
     client.wire.send(&certificate(&answer)).await;
-    server.refuses(client, PROTOCOL_ERROR, Violation::SignatureScheme).await;
+    server.refuses(client, MALFORMED, Violation::SignatureScheme).await;
 }
 
 fn only_ecdsa() -> Arc<CryptoProvider> {
@@ -223,8 +250,7 @@ fn only_ecdsa() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-#[tokio::test]
-async fn with_an_extension_that_was_not_requested() {
+async fn with_an_extension_that_was_not_requested(version: Version) {
     let changes: [fn(&mut Draft); 4] = [
         |draft| draft.chain[0].1.push((STATUS_REQUEST, vec![1, 0, 0, 1, 0])),
         |draft| draft.chain[0].1.push((0xfafa, Vec::new())),
@@ -233,18 +259,16 @@ async fn with_an_extension_that_was_not_requested() {
         // Not with the leaf.
         |draft| draft.chain.push((people().users.to_vec(), vec![(STATUS_REQUEST, vec![1])])),
     ];
-    drafts_refused(&people().alice, &changes, Violation::AuthenticatorExtension).await;
+    drafts_refused(version, &people().alice, &changes, Violation::AuthenticatorExtension).await;
 }
 
-#[tokio::test]
-async fn with_an_extension_twice() {
+async fn with_an_extension_twice(version: Version) {
     let twice: fn(&mut Draft) = |draft| draft.chain[0].1 = vec![(STATUS_REQUEST, vec![1]); 2];
-    drafts_refused(&people().alice, &[twice], Violation::AuthenticatorExtension).await;
+    drafts_refused(version, &people().alice, &[twice], Violation::AuthenticatorExtension).await;
 }
 
-#[tokio::test]
-async fn a_bad_answer_to_a_generic_challenge_fails_who_waits_for_another() {
-    let mut server = Server::start_with(rules().generic_challenges(1)).await;
+async fn a_bad_answer_to_a_generic_challenge_fails_who_waits_for_another(version: Version) {
+    let mut server = Server::start_with(version, rules().generic_challenges(1)).await;
     let mut client = server.opened(2).await;
     let generic = client.be_asked().await;
     let _targeted = client.get_and_be_asked(1, "/user").await;
@@ -255,5 +279,5 @@ async fn a_bad_answer_to_a_generic_challenge_fails_who_waits_for_another() {
     let last = answer.len() - 37;
     answer[last] ^= 1;
     client.wire.send(&certificate(&answer)).await;
-    server.refuses(client, PROTOCOL_ERROR, Violation::BadSignature).await;
+    server.refuses(client, MALFORMED, Violation::BadSignature).await;
 }

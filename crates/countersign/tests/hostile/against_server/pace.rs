@@ -4,15 +4,24 @@ use std::time::Duration;
 
 use countersign::server::Denied;
 use countersign::{Closed, Violation};
-use countersign_testkit::{Frame, within};
+use countersign_testkit::{Version, within};
 use tokio::io::AsyncWriteExt;
 
 use crate::people::people;
 use crate::server::{Attacker, Server, rules};
 use crate::wire::*;
 
-#[tokio::test]
-async fn who_never_answers_keeps_nobody_else_waiting() {
+countersign_testkit::over_both_versions! {
+    who_never_answers_keeps_nobody_else_waiting,
+    who_answers_byte_by_byte_is_understood,
+    who_answers_byte_by_byte_gains_no_time,
+    who_goes_in_the_middle_of_an_authenticator,
+    who_goes_in_the_middle_of_a_header,
+    who_goes_while_asked,
+    who_never_says_anything_after_tls,
+}
+
+async fn who_never_answers_keeps_nobody_else_waiting(version: Version) {
     //= specs/client-certs.md#decisions-identities
     //= type=test
     //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
@@ -21,7 +30,7 @@ async fn who_never_answers_keeps_nobody_else_waiting() {
     //= type=test
     //# (ours) A request whose credential is being asked for MUST be held until the answer or the deadline.
     let deadline = Duration::from_secs(1);
-    let mut server = Server::start_with(rules().answer_timeout(deadline)).await;
+    let mut server = Server::start_with(version, rules().answer_timeout(deadline)).await;
     let mut client = server.opened(4).await;
     let begin = tokio::time::Instant::now();
     let challenge = client.get_and_be_asked(1, "/user").await;
@@ -49,13 +58,12 @@ async fn trickle(client: &mut Attacker, bytes: &[u8]) {
     }
 }
 
-#[tokio::test]
-async fn who_answers_byte_by_byte_is_understood() {
-    let mut server = Server::start().await;
+async fn who_answers_byte_by_byte_is_understood(version: Version) {
+    let mut server = Server::start(version).await;
     let (mut client, challenge) = server.challenged().await;
-    client.wire.send(&Frame::get(3, "localhost", "/open", &[])).await;
+    client.wire.request(3, "/open").await;
     let answer = client.secrets().answer(&challenge, &people().alice);
-    let frame = certificate(&answer).encode();
+    let frame = certificate(&answer).encode(version);
     let (most, last) = frame.split_at(frame.len() - 1);
 
     trickle(&mut client, most).await;
@@ -66,14 +74,13 @@ async fn who_answers_byte_by_byte_is_understood() {
     assert_eq!(client.wire.response(1).await, Some(200));
 }
 
-#[tokio::test]
-async fn who_answers_byte_by_byte_gains_no_time() {
+async fn who_answers_byte_by_byte_gains_no_time(version: Version) {
     let deadline = Duration::from_millis(100);
-    let mut server = Server::start_with(rules().answer_timeout(deadline)).await;
+    let mut server = Server::start_with(version, rules().answer_timeout(deadline)).await;
     let mut client = server.opened(4).await;
     let challenge = client.get_and_be_asked(1, "/user").await;
     let answer = client.secrets().answer(&challenge, &people().alice);
-    let frame = certificate(&answer).encode();
+    let frame = certificate(&answer).encode(version);
     let (most, last) = frame.split_at(frame.len() - 1);
 
     trickle(&mut client, most).await;
@@ -94,13 +101,12 @@ async fn is_over(server: &mut Server, client: Attacker) {
     server.serves_others().await;
 }
 
-#[tokio::test]
-async fn who_goes_in_the_middle_of_an_authenticator() {
-    let mut server = Server::start().await;
+async fn who_goes_in_the_middle_of_an_authenticator(version: Version) {
+    let mut server = Server::start(version).await;
     for politely in [true, false] {
         let (mut client, challenge) = server.challenged().await;
         let answer = client.secrets().answer(&challenge, &people().alice);
-        let frame = certificate(&answer).encode();
+        let frame = certificate(&answer).encode(version);
         client.wire.send_bytes(&frame[..frame.len() / 2]).await;
         if politely {
             client.wire.shutdown().await;
@@ -109,29 +115,27 @@ async fn who_goes_in_the_middle_of_an_authenticator() {
     }
 }
 
-#[tokio::test]
-async fn who_goes_in_the_middle_of_a_header() {
-    let mut server = Server::start().await;
+async fn who_goes_in_the_middle_of_a_header(version: Version) {
+    let mut server = Server::start(version).await;
     let (mut client, challenge) = server.challenged().await;
     let answer = client.secrets().answer(&challenge, &people().alice);
-    client.wire.send_bytes(&certificate(&answer).encode()[..7]).await;
+    client.wire.send_bytes(&certificate(&answer).encode(version)[..7]).await;
     is_over(&mut server, client).await;
 }
 
-#[tokio::test]
-async fn who_goes_while_asked() {
-    let mut server = Server::start().await;
+async fn who_goes_while_asked(version: Version) {
+    let mut server = Server::start(version).await;
     let (client, _) = server.challenged().await;
     is_over(&mut server, client).await;
 }
 
 #[tokio::test]
 async fn who_closes_right_behind_a_violation_still_reads_why() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(Version::H2).await;
     let mut client = server.opened(4).await;
     client.wire.send(&certificate(b"whatever")).await;
     client.wire.shutdown().await;
-    let goaway = client.wire.expect_goaway(PROTOCOL_ERROR).await;
+    let goaway = client.wire.h2().expect_goaway(PROTOCOL_ERROR).await;
     assert_eq!(goaway.debug_text(), Some(Violation::Unsolicited.to_string()));
     within(client.served).await.unwrap();
     server.serves_others().await;
@@ -139,16 +143,16 @@ async fn who_closes_right_behind_a_violation_still_reads_why() {
 
 #[tokio::test]
 async fn who_stays_after_the_goaway_is_left_in_the_end() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(Version::H2).await;
     let mut client = server.opened(4).await;
     client.wire.send(&certificate(b"whatever")).await;
-    client.wire.expect_goaway(PROTOCOL_ERROR).await;
+    client.wire.h2().expect_goaway(PROTOCOL_ERROR).await;
     // Nor does it help to go on talking.
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     within(async {
         while !client.served.is_finished() {
             tick.tick().await;
-            client.wire.try_send_bytes(&certificate(b"more").encode()).await;
+            client.wire.h2().try_send_bytes(&certificate(b"more").encode(Version::H2)).await;
         }
     })
     .await;
@@ -158,20 +162,19 @@ async fn who_stays_after_the_goaway_is_left_in_the_end() {
 #[tokio::test]
 async fn who_speaks_http1_where_http2_was_agreed_is_nobody() {
     let deadline = Duration::from_millis(100);
-    let mut server = Server::start_with(rules().answer_timeout(deadline)).await;
+    let mut server = Server::start_with(Version::H2, rules().answer_timeout(deadline)).await;
     let mut client = server.attacker().await;
     let request = b"GET /user HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client.wire.send_bytes(request).await;
-    let response = client.wire.rest().await;
+    let response = client.wire.h2().rest().await;
     assert!(response.starts_with(b"HTTP/1.1 403 "), "{response:?}");
     drop(client.wire);
     within(client.served).await.unwrap();
     server.serves_others().await;
 }
 
-#[tokio::test]
-async fn who_never_says_anything_after_tls() {
-    let mut server = Server::start().await;
+async fn who_never_says_anything_after_tls(version: Version) {
+    let mut server = Server::start(version).await;
     let client = server.attacker().await;
     server.serves_others().await;
     let handle = client.handle.clone();
@@ -181,8 +184,8 @@ async fn who_never_says_anything_after_tls() {
 
 #[tokio::test]
 async fn who_cannot_even_do_tls() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(Version::H2).await;
     let mut tcp = within(tokio::net::TcpStream::connect(server.address)).await.unwrap();
-    within(tcp.write_all(&certificate(b"in the clear").encode())).await.unwrap();
+    within(tcp.write_all(&certificate(b"in the clear").encode(Version::H2))).await.unwrap();
     server.serves_others().await;
 }

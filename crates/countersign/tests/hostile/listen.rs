@@ -1,0 +1,95 @@
+//! The real server's sockets: what it serves is the same over both versions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use countersign::h3;
+use countersign::server::{
+    Acceptor, AuthConfig, AuthHandle, RequireCredentialLayer, WithAuthHandle,
+};
+use countersign_testkit::{TlsOptions, quic};
+use futures_util::stream;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Each connection's handle, and the task that serves it.
+pub(crate) type Accepted = mpsc::UnboundedReceiver<(AuthHandle, JoinHandle<()>)>;
+
+fn router() -> Router {
+    let endless = || stream::repeat_with(|| Ok::<_, axum::Error>(Bytes::from_static(&[0; 8192])));
+    Router::new()
+        .route("/user", get(|| async { "user" }).layer(RequireCredentialLayer::new("user")))
+        .route("/device", get(|| async { "device" }).layer(RequireCredentialLayer::new("device")))
+        .route("/open", get(|| async { "open" }))
+        .route("/endless", get(move || async move { Body::from_stream(endless()) }))
+}
+
+/// Over TCP, on any of hyper's servers.
+pub(crate) async fn over_tcp(
+    rules: AuthConfig,
+    hyper: auto::Builder<TokioExecutor>,
+) -> (SocketAddr, Accepted) {
+    let tls = Arc::new(TlsOptions::default().server_config());
+    let acceptor = Acceptor::new(tls, Arc::new(rules));
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let (sender, accepted) = mpsc::unbounded_channel();
+    let app = router();
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = tcp.accept().await.unwrap();
+            let (acceptor, sender) = (acceptor.clone(), sender.clone());
+            let (hyper, app) = (hyper.clone(), app.clone());
+            tokio::spawn(async move {
+                let Ok((stream, handle)) = acceptor.accept(tcp).await else {
+                    return;
+                };
+                let app = TowerToHyperService::new(WithAuthHandle::new(app, handle.clone()));
+                let served = tokio::spawn(async move {
+                    // How it ends is the handle's to tell.
+                    let _ended = hyper.serve_connection(TokioIo::new(stream), app).await;
+                });
+                // The test may be over.
+                let _ = sender.send((handle, served));
+            });
+        }
+    });
+    (address, accepted)
+}
+
+/// Over UDP.
+pub(crate) fn over_quic(rules: AuthConfig) -> (SocketAddr, Accepted) {
+    let mut transport = quinn::TransportConfig::default();
+    // Some clients ask for more at a time than the default allows.
+    transport.max_concurrent_bidi_streams(200_u32.into());
+    let endpoint = quic::server(TlsOptions::default().server_config(), transport);
+    let address = endpoint.local_addr().unwrap();
+    let acceptor = h3::Acceptor::new(Arc::new(rules));
+    let (sender, accepted) = mpsc::unbounded_channel();
+    let app = router();
+    tokio::spawn(async move {
+        while let Some(incoming) = endpoint.accept().await {
+            let (acceptor, sender, app) = (acceptor.clone(), sender.clone(), app.clone());
+            tokio::spawn(async move {
+                let Ok((connection, handle)) = acceptor.accept(incoming).await else {
+                    return;
+                };
+                let service = tower::service_fn(move |request: http::Request<h3::RequestBody>| {
+                    tower::ServiceExt::oneshot(app.clone(), request.map(Body::new))
+                });
+                let served = tokio::spawn(connection.serve(service, std::future::pending()));
+                // The test may be over.
+                let _ = sender.send((handle, served));
+            });
+        }
+    });
+    (address, accepted)
+}
