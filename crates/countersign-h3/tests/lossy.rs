@@ -9,25 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_proto::Role;
-use countersign_testkit::SeededRandom;
+use countersign_testkit::relay::{Fate, Relay, Way, lossy};
 use support::mock::{Event, MockLink};
 use support::quic::{Net, Options, SERVER_NAME, closed_with, control, frame, open_uni};
-use support::relay::{Fate, Relay, Way};
 use support::stacks::{client, exchange, pattern, serve, server};
 use support::within;
 
 async fn bodies_and_frames(seed: u64) {
     let net = Net::new(&Options::default());
-    let random = SeededRandom::new(seed);
-    let relay =
-        Relay::new(net.server.local_addr().unwrap(), move |_| match random.next_u64() % 100 {
-            0..5 => Fate::Drop,
-            5..8 => Fate::Twice,
-            8..15 => Fate::Late,
-            _ => Fate::Pass,
-        })
-        .await;
-    let connecting = net.client.connect(relay.address, SERVER_NAME).unwrap();
+    let relay = Relay::new(net.server.local_addr().unwrap(), lossy(seed)).await;
+    let connecting = net.client.connect(relay.address(), SERVER_NAME).unwrap();
     let accepting = async { net.server.accept().await.unwrap().await };
     let (client_quic, server_quic) = tokio::try_join!(connecting, accepting).unwrap();
     let client_link = Arc::new(MockLink::new(Role::Client));
@@ -56,7 +47,8 @@ async fn bodies_and_frames(seed: u64) {
 async fn nothing_hangs_or_gets_lost() {
     for seed in 0..4 {
         let run = Box::pin(bodies_and_frames(seed));
-        tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
+        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
+        assert!(run.is_ok(), "seed {seed}: it hangs");
     }
 }
 
@@ -71,7 +63,7 @@ async fn the_code_outlives_a_lost_finished() {
     within(async {
         let net = Net::new(&Options::default());
         let mut sent = 0;
-        let relay = Relay::new(net.server.local_addr().unwrap(), move |way| {
+        let relay = Relay::new(net.server.local_addr().unwrap(), move |way, _| {
             sent += usize::from(way == Way::ToServer);
             match way {
                 Way::ToServer if (2..5).contains(&sent) => Fate::Drop,
@@ -88,7 +80,7 @@ async fn the_code_outlives_a_lost_finished() {
             closed_with(&quic).await.0
         };
         let visiting = async {
-            let quic = net.client.connect(relay.address, SERVER_NAME).unwrap().await.unwrap();
+            let quic = net.client.connect(relay.address(), SERVER_NAME).unwrap().await.unwrap();
             let (_requests, driver) = client(quic, &link).await;
             driver.await.unwrap()
         };

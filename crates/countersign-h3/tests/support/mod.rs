@@ -4,7 +4,6 @@
 
 pub(crate) mod mock;
 pub(crate) mod quic;
-pub(crate) mod relay;
 pub(crate) mod stacks;
 
 use std::future::Future;

@@ -3,30 +3,52 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+use crate::SeededRandom;
+
+/// The largest datagram there is, in bytes.
+const MAX_DATAGRAM: usize = 65_536;
+
 /// Which way a datagram goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
+    /// From the client.
     ToServer,
+    /// From the server.
     ToClient,
 }
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
+    /// It goes on.
     Pass,
+    /// It is lost.
     Drop,
+    /// It goes on, and once more.
     Twice,
-    /// It goes out after the next one of its way.
+    /// It goes on after the next one of its way that passes.
     Late,
+}
+
+/// Loses 5 % of the datagrams, repeats 3 % and delays 7 %; `seed` decides which.
+pub fn lossy(seed: u64) -> impl FnMut(Way, &Bytes) -> Fate + Send + 'static {
+    let random = SeededRandom::new(seed);
+    move |_, _| match random.next_u64() % 100 {
+        0..5 => Fate::Drop,
+        5..8 => Fate::Twice,
+        8..15 => Fate::Late,
+        _ => Fate::Pass,
+    }
 }
 
 /// Stops when dropped.
 #[derive(Debug)]
-pub(crate) struct Relay {
-    pub(crate) address: SocketAddr,
+pub struct Relay {
+    address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -37,10 +59,10 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// Relays one client's datagrams to `server` and back.
-    pub(crate) async fn new(
+    /// Relays one client's datagrams to `server` and back; `fate` decides about each.
+    pub async fn new(
         server: SocketAddr,
-        mut fate: impl FnMut(Way) -> Fate + Send + 'static,
+        mut fate: impl FnMut(Way, &Bytes) -> Fate + Send + 'static,
     ) -> Self {
         let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
         let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -48,20 +70,25 @@ impl Relay {
         let address = front.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut client = None;
-            let mut late: [Vec<Vec<u8>>; 2] = Default::default();
-            let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
+            let (mut late_up, mut late_down) = (Vec::new(), Vec::new());
+            let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
             loop {
+                up.reserve(MAX_DATAGRAM);
+                down.reserve(MAX_DATAGRAM);
                 let (way, datagram) = tokio::select! {
-                    Ok((len, from)) = front.recv_from(&mut up) => {
+                    Ok((_, from)) = front.recv_buf_from(&mut up) => {
                         client = Some(from);
-                        (Way::ToServer, up[..len].to_vec())
+                        (Way::ToServer, up.split().freeze())
                     }
-                    Ok(len) = back.recv(&mut down) => (Way::ToClient, down[..len].to_vec()),
+                    Ok(_) = back.recv_buf(&mut down) => (Way::ToClient, down.split().freeze()),
                     // The server's port may be closed for a while at the end of a test.
                     else => return,
                 };
-                let late = &mut late[way as usize];
-                let mut out = match fate(way) {
+                let late = match way {
+                    Way::ToServer => &mut late_up,
+                    Way::ToClient => &mut late_down,
+                };
+                let mut out = match fate(way, &datagram) {
                     Fate::Pass => vec![datagram],
                     Fate::Drop => vec![],
                     Fate::Twice => vec![datagram.clone(), datagram],
@@ -82,5 +109,10 @@ impl Relay {
             }
         });
         Self { address, task }
+    }
+
+    /// What the client connects to instead of the server.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
