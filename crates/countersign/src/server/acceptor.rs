@@ -23,8 +23,12 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Joins a TLS configuration (with ALPN set by the caller: `h2`, `http/1.1`) and the rules for asking.
-    pub fn new(tls: Arc<rustls::ServerConfig>, auth: Arc<AuthConfig>) -> Self {
+    /// Early data is switched off: nobody would read it, and it may be somebody's repetition.
+    pub fn new(mut tls: Arc<rustls::ServerConfig>, auth: Arc<AuthConfig>) -> Self {
         let require_ems = tls.require_ems;
+        if tls.max_early_data_size != 0 {
+            Arc::make_mut(&mut tls).max_early_data_size = 0;
+        }
         Self { tls: TlsAcceptor::from(tls), require_ems, auth }
     }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod client;
+mod early_data;
 mod handshake;
 mod pool;
 mod quic;

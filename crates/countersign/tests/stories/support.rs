@@ -108,19 +108,21 @@ pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketA
 async fn bind(tls: &TlsOptions) -> (TcpListener, Option<quinn::Endpoint>) {
     loop {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut config = tls.server_config();
-        config.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
-        let crypto =
-            quinn::crypto::rustls::QuicServerConfig::with_initial(Arc::new(config), initial());
-        let Ok(crypto) = crypto else {
+        let Some(config) = quic_config(tls.server_config()) else {
             return (tcp, None);
         };
-        let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         // Another program may have the port in UDP.
         if let Ok(endpoint) = quinn::Endpoint::server(config, tcp.local_addr().unwrap()) {
             return (tcp, Some(endpoint));
         }
     }
+}
+
+/// The same TLS for QUIC, with ALPN for HTTP/3, where TLS 1.3 is spoken.
+pub(crate) fn quic_config(mut tls: rustls::ServerConfig) -> Option<quinn::ServerConfig> {
+    tls.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
+    let crypto = quinn::crypto::rustls::QuicServerConfig::with_initial(Arc::new(tls), initial());
+    Some(quinn::ServerConfig::with_crypto(Arc::new(crypto.ok()?)))
 }
 
 /// The suite that QUIC's first packets are protected with, whatever is negotiated later.
@@ -274,11 +276,15 @@ pub(crate) async fn connect_on(
     auth: client::AuthConfig,
     address: SocketAddr,
 ) -> (h3::Client, ClientHandle) {
-    let crypto =
-        quinn::crypto::rustls::QuicClientConfig::with_initial(Arc::new(config), initial()).unwrap();
-    let handshaker =
-        h3::Handshaker::new(quinn::ClientConfig::new(Arc::new(crypto)), Arc::new(auth));
+    let handshaker = h3::Handshaker::new(quic_client_config(config), Arc::new(auth));
     handshaker.connect(endpoint, address, origin(address)).await.unwrap()
+}
+
+/// The same TLS for QUIC.
+pub(crate) fn quic_client_config(tls: rustls::ClientConfig) -> quinn::ClientConfig {
+    let crypto =
+        quinn::crypto::rustls::QuicClientConfig::with_initial(Arc::new(tls), initial()).unwrap();
+    quinn::ClientConfig::new(Arc::new(crypto))
 }
 
 impl Send {
