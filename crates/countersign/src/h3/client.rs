@@ -107,7 +107,10 @@ impl Client {
         let stream = self.send.send_request(Request::from_parts(parts, ())).await?;
         let (mut sending, mut receiving) = stream.split();
         if body.is_end_stream() {
-            sending.finish().await?;
+            // A server that has answered may stop reading before it reads the end (RFC 9114, section 4.1).
+            if let Err(error) = sending.finish().await {
+                tracing::debug!(%error, "the end of a request was not read");
+            }
         } else {
             tokio::spawn(async move {
                 if let Err(error) = send_body(&mut sending, body).await {
