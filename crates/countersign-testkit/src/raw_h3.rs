@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, Endpoint, SendStream, TransportConfig};
+use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig};
 use tokio::sync::{Mutex, mpsc};
 
 pub use self::wire::{Frame, header, varint};
@@ -149,8 +149,7 @@ impl RawH3Peer {
 
     /// Sends a whole GET on the next request stream; returns its identifier.
     pub async fn request(&mut self, authority: &str, path: &str) -> u64 {
-        let headers = Frame::new(kind::HEADERS, qpack::get(authority, path));
-        let id = self.open_request(&headers.encode()).await;
+        let id = self.open_request(&Frame::get(authority, path).encode()).await;
         self.finish(id).await;
         id
     }
@@ -175,11 +174,18 @@ impl RawH3Peer {
         stream.finish().unwrap();
     }
 
+    /// Sends a whole GET on the next request stream, and reads nothing of it unless the stream is used.
+    pub async fn request_unread(&self, authority: &str, path: &str) -> RecvStream {
+        let (mut send, receive) = within(self.connection.open_bi()).await.unwrap();
+        within(send.write_all(&Frame::get(authority, path).encode())).await.unwrap();
+        send.finish().unwrap();
+        receive
+    }
+
     /// Sends a request's head and takes it back.
-    pub async fn request_and_cancel(&mut self, authority: &str, path: &str) {
-        let headers = Frame::new(kind::HEADERS, qpack::get(authority, path));
+    pub async fn request_and_cancel(&self, authority: &str, path: &str) {
         let (mut send, mut receive) = within(self.connection.open_bi()).await.unwrap();
-        within(send.write_all(&headers.encode())).await.unwrap();
+        within(send.write_all(&Frame::get(authority, path).encode())).await.unwrap();
         send.reset(REQUEST_CANCELLED.into()).unwrap();
         receive.stop(REQUEST_CANCELLED.into()).unwrap();
     }

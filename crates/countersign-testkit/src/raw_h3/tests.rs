@@ -17,7 +17,7 @@ async fn two_raw_peers_understand_each_other() {
 
     let id = client.request("localhost", "/x").await;
     let request = server.next_matching(|one| matches!(one, Arrival::Exchange(..))).await.unwrap();
-    let headers = Frame::new(kind::HEADERS, qpack::get("localhost", "/x"));
+    let headers = Frame::get("localhost", "/x");
     assert_eq!(request, Arrival::Exchange(id, headers));
     server.respond(id, 403).await;
     assert_eq!(client.whole_response(id).await, Some((403, Bytes::new())));

@@ -46,6 +46,11 @@ impl Frame {
         Self { kind, payload: payload.into() }
     }
 
+    /// HEADERS of a GET.
+    pub fn get(authority: &str, path: &str) -> Self {
+        Self::new(kind::HEADERS, qpack::get(authority, path))
+    }
+
     /// A SETTINGS frame.
     pub fn settings(settings: &[(u64, u64)]) -> Self {
         let flat = settings.iter().flat_map(|(id, value)| [varint(*id), varint(*value)].concat());

@@ -49,7 +49,9 @@ impl Client {
         let rules = Arc::new(rules.build().unwrap());
         match version {
             Version::H2 => Self::connect_h2(address, rules).await,
-            Version::H3 => Self::connect_h3(address, rules).await,
+            Version::H3 => {
+                Self::connect_h3(address, rules, quinn::TransportConfig::default()).await
+            }
         }
     }
 
@@ -68,9 +70,13 @@ impl Client {
         Self { handle, requests: Requests::H2(requests), driven }
     }
 
-    async fn connect_h3(address: SocketAddr, rules: Arc<AuthConfig>) -> Self {
+    async fn connect_h3(
+        address: SocketAddr,
+        rules: Arc<AuthConfig>,
+        transport: quinn::TransportConfig,
+    ) -> Self {
         let tls = TlsOptions::default().client_config();
-        let config = quic::client_config(tls, quinn::TransportConfig::default());
+        let config = quic::client_config(tls, transport);
         let origin = Origin::new("localhost", address.port());
         let handshaker = h3::Handshaker::new(config, rules);
         let endpoint = quic::client();
@@ -145,22 +151,33 @@ pub(crate) struct Impostor {
 impl Impostor {
     /// The TLS handshake is done, and the client has sent a request, and nothing was sent to it.
     pub(crate) async fn lure(version: Version, rules: AuthConfigBuilder) -> Self {
-        let tls = TlsOptions::default().server_config();
         let (client, wire) = match version {
             Version::H2 => {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let tls = TlsOptions::default().server_config();
                 let connecting = Client::connect(version, listener.local_addr().unwrap(), rules);
                 let (client, wire) =
                     tokio::join!(connecting, RawPeer::accept(&listener, Arc::new(tls)));
                 (client, Wire::H2(wire.into()))
             }
-            Version::H3 => {
-                let endpoint = quic::server(tls, quinn::TransportConfig::default());
-                let connecting = Client::connect(version, endpoint.local_addr().unwrap(), rules);
-                let (client, wire) = tokio::join!(connecting, RawH3Peer::accept(&endpoint));
-                (client, Wire::H3(wire.into()))
-            }
+            Version::H3 => return Self::lure_over(rules, Default::default).await,
         };
+        Self::asking(client, wire)
+    }
+
+    /// The same over HTTP/3 with settings of QUIC's own on both sides.
+    pub(crate) async fn lure_over(
+        rules: AuthConfigBuilder,
+        transport: impl Fn() -> quinn::TransportConfig,
+    ) -> Self {
+        let endpoint = quic::server(TlsOptions::default().server_config(), transport());
+        let (address, rules) = (endpoint.local_addr().unwrap(), rules.build().unwrap());
+        let connecting = Client::connect_h3(address, Arc::new(rules), transport());
+        let (client, wire) = tokio::join!(connecting, RawH3Peer::accept(&endpoint));
+        Self::asking(client, Wire::H3(wire.into()))
+    }
+
+    fn asking(client: Client, wire: ServerWire) -> Self {
         let mut requests = client.requests.clone();
         let waiting = tokio::spawn(async move { requests.get("/").await });
         Self { wire, client, waiting }

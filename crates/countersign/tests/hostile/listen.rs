@@ -66,8 +66,10 @@ pub(crate) async fn over_tcp(
 }
 
 /// Over UDP.
-pub(crate) fn over_quic(rules: AuthConfig) -> (SocketAddr, Accepted) {
-    let mut transport = quinn::TransportConfig::default();
+pub(crate) fn over_quic(
+    rules: AuthConfig,
+    mut transport: quinn::TransportConfig,
+) -> (SocketAddr, Accepted) {
     // Some clients ask for more at a time than the default allows.
     transport.max_concurrent_bidi_streams(200_u32.into());
     let endpoint = quic::server(TlsOptions::default().server_config(), transport);

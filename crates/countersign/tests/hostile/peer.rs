@@ -79,6 +79,14 @@ impl<S: Exporter> Wire<S> {
         }
     }
 
+    /// The peer of a test that is about HTTP/3's streams.
+    pub(crate) fn h3(&mut self) -> &mut RawH3Peer {
+        match self {
+            Self::H3(wire) => wire,
+            Self::H2(_) => panic!("this test is about HTTP/3 alone"),
+        }
+    }
+
     /// The suite that the default options of the test kit negotiate.
     pub(crate) fn suite(&self) -> &'static Tls13CipherSuite {
         cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap()

@@ -71,10 +71,7 @@ impl Server {
     pub(crate) async fn start_with(version: Version, rules: AuthConfigBuilder) -> Self {
         match version {
             Version::H2 => Self::start_tuned(rules, |_| {}).await,
-            Version::H3 => {
-                let (address, accepted) = listen::over_quic(rules.build().unwrap());
-                Self { version, address, points: CodePoints::default(), accepted }
-            }
+            Version::H3 => Self::start_over(rules, quinn::TransportConfig::default()),
         }
     }
 
@@ -82,6 +79,12 @@ impl Server {
     pub(crate) async fn start_at(version: Version, points: CodePoints) -> Self {
         let server = Self::start_with(version, rules().code_points(points)).await;
         Self { points, ..server }
+    }
+
+    /// One for HTTP/3 with settings of QUIC's own.
+    pub(crate) fn start_over(rules: AuthConfigBuilder, transport: quinn::TransportConfig) -> Self {
+        let (address, accepted) = listen::over_quic(rules.build().unwrap(), transport);
+        Self { version: Version::H3, address, points: CodePoints::default(), accepted }
     }
 
     /// One for HTTP/2 with a turn at hyper's own settings.
@@ -117,6 +120,11 @@ impl Server {
                 Wire::H3(RawH3Peer::connect(self.address, tls).await.into())
             }
         };
+        self.met(wire).await
+    }
+
+    /// The client at the other end of the next connection to be accepted.
+    pub(crate) async fn met(&mut self, wire: ClientWire) -> Attacker {
         let (handle, served) = within(self.accepted.recv()).await.unwrap();
         Attacker { wire, handle, served, waiting: None }
     }

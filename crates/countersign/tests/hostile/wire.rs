@@ -24,6 +24,10 @@ const H3_FRAME_UNEXPECTED: u64 = 0x105;
 const H3_EXCESSIVE_LOAD: u64 = 0x107;
 const H3_MESSAGE_ERROR: u64 = 0x10e;
 
+pub(crate) const H3_CLOSED_CRITICAL_STREAM: u64 = 0x104;
+pub(crate) const H3_FRAME_ERROR: u64 = 0x106;
+pub(crate) const H3_MISSING_SETTINGS: u64 = 0x10a;
+
 /// What a breach of a rule is answered with, in GOAWAY of HTTP/2 and in CONNECTION_CLOSE of HTTP/3.
 #[derive(Clone, Copy)]
 pub(crate) struct Code {
@@ -39,6 +43,16 @@ pub(crate) const MALFORMED: Code = Code { h2: PROTOCOL_ERROR, h3: H3_MESSAGE_ERR
 pub(crate) const TOO_LONG: Code = Code { h2: FRAME_SIZE_ERROR, h3: H3_EXCESSIVE_LOAD };
 /// More than can be remembered.
 pub(crate) const TOO_MUCH: Code = Code { h2: ENHANCE_YOUR_CALM, h3: H3_EXCESSIVE_LOAD };
+
+/// A type of frames, streams and settings that means nothing (RFC 9114, sections 6.2.3, 7.2.4.1, 7.2.8).
+pub(crate) const GREASE: u64 = 0x1f * 5 + 0x21;
+
+/// QUIC that grants so many bytes of each stream at a time: with 1, every STREAM frame has one.
+pub(crate) fn narrow(window: u32) -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window(window.into());
+    transport
+}
 
 /// The longest payload in HTTP/2 as long as nothing else was announced.
 pub(crate) const MAX_FRAME_SIZE: usize = 1 << 14;

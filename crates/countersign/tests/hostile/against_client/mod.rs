@@ -2,5 +2,6 @@
 
 mod floods;
 mod frames;
+mod quic;
 mod requests;
 mod settings;

@@ -6,4 +6,5 @@ mod certificates;
 mod floods;
 mod frames;
 mod pace;
+mod quic;
 mod settings;
