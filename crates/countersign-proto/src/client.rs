@@ -6,18 +6,21 @@
 //! kept challenge that stands before a given answer is declined, so that nothing waits for ever.
 
 mod limits;
+mod proof;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use exported_authenticator::{
-    AuthenticatorRequest, Connection, ContextError, RequestError, stateless,
+    Authenticator, AuthenticatorRequest, Connection, ContextError, Offered, RequestError, stateless,
 };
 
 use self::limits::Limits;
+pub use self::proof::ServerProof;
 use crate::frame;
 use crate::link::{Frame, Place};
-use crate::support::{PeerSettings, check_header};
+use crate::support::{Negotiated, PeerSettings, check_header};
 use crate::{ChallengeId, CodePoints, FrameKind, Misuse, Role, Setting, Violation};
 
 /// What a client tells its caller.
@@ -46,6 +49,9 @@ pub struct ClientMachine {
     connection: Connection,
     points: CodePoints,
     limits: Limits,
+    /// What our ClientHello offered; `None` without support for secondary certificates of servers.
+    offered: Option<Arc<Offered>>,
+    sent: bool,
     peer: PeerSettings,
     challenges: VecDeque<Challenge>,
     first: u64,
@@ -76,6 +82,8 @@ impl ClientMachine {
             connection,
             points,
             limits: Limits::new(limit),
+            offered: None,
+            sent: false,
             peer: PeerSettings::default(),
             challenges: VecDeque::new(),
             first: 0,
@@ -84,8 +92,23 @@ impl ClientMachine {
         }
     }
 
+    /// Announces support for secondary certificates of servers too. `offered` is what the ClientHello of
+    /// this connection offered.
+    pub fn with_server_certificates(mut self, offered: Arc<Offered>) -> Self {
+        self.offered = Some(offered);
+        self
+    }
+
     /// The entries for the first SETTINGS.
     pub fn local_settings(&self) -> Vec<Setting> {
+        let mut settings = self.client_auth_setting();
+        if self.offered.is_some() {
+            settings.push(Setting { id: self.points.settings_server_cert_auth.into(), value: 1 });
+        }
+        settings
+    }
+
+    fn client_auth_setting(&self) -> Vec<Setting> {
         match self.limits.first() {
             //= specs/client-certs.md#section-3.1
             //# The value announced by a client that takes part MUST be greater than zero.
@@ -117,6 +140,7 @@ impl ClientMachine {
 
     /// The first SETTINGS went out.
     pub fn settings_sent(&mut self) {
+        self.sent = true;
         self.limits.start();
     }
 
@@ -159,6 +183,11 @@ impl ClientMachine {
         self.limits.in_force() > 0 && self.peer.supports_client_auth()
     }
 
+    /// Whether both sides have announced support for secondary certificates of servers.
+    pub fn accepts_server_certificates(&self) -> bool {
+        self.sent && self.offered.is_some() && self.peer.supports_server_certificates()
+    }
+
     /// Whether the server may (still) ask: we have announced support, or will with our first SETTINGS,
     /// and the server has not shown that it has none.
     pub fn can_be_asked(&self) -> bool {
@@ -183,7 +212,44 @@ impl ClientMachine {
 
     /// Checks a frame's header.
     pub fn frame_header(&mut self, kind: FrameKind, place: Place) -> Result<(), Violation> {
-        self.guard(|machine| check_header(Role::Client, kind, place, machine.is_negotiated()))
+        self.guard(|machine| {
+            let negotiated = Negotiated {
+                client_auth: machine.is_negotiated(),
+                server_certificates: machine.accepts_server_certificates(),
+            };
+            check_header(Role::Client, kind, place, negotiated)
+        })
+    }
+
+    /// Takes in the payload of SERVER_CERTIFICATE, to be verified elsewhere.
+    pub fn server_certificate(&mut self, payload: Bytes) -> Result<ServerProof, Violation> {
+        if let Some(violation) = self.dead {
+            return Err(violation);
+        }
+        self.take_server_certificate(payload).inspect_err(|violation| self.fail(*violation))
+    }
+
+    fn take_server_certificate(&mut self, payload: Bytes) -> Result<ServerProof, Violation> {
+        if !self.accepts_server_certificates() {
+            return Err(Violation::ServerCertificateNotNegotiated);
+        }
+        let offered = self.offered.clone().ok_or(Violation::ServerCertificateNotNegotiated)?;
+        let context = Authenticator::parse(&payload)
+            .ok()
+            .and_then(|authenticator| authenticator.context())
+            .ok_or(Violation::ServerCertificateInvalid)?;
+        self.connection.contexts().spontaneous(context).map_err(|error| match error {
+            ContextError::Exhausted => Violation::TooManyContexts,
+            ContextError::Repeated | ContextError::Replayed | ContextError::Unknown => {
+                Violation::ServerCertificateInvalid
+            }
+        })?;
+        Ok(ServerProof {
+            payload,
+            offered,
+            values: Arc::clone(self.connection.values()),
+            algorithms: self.connection.algorithms(),
+        })
     }
 
     /// Takes in the payload of AUTHENTICATOR_REQUESTS.

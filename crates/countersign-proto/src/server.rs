@@ -7,6 +7,7 @@
 //! it because a challenge behind it could not be answered otherwise.
 
 mod answer;
+mod offers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,10 +19,12 @@ use exported_authenticator::{
 use rustls::crypto::SecureRandom;
 
 pub use self::answer::Answer;
+pub use self::offers::{Offer, OfferId};
 
+use self::offers::Offers;
 use crate::frame::put_request;
 use crate::link::{Frame, Place};
-use crate::support::{PeerSettings, check_header};
+use crate::support::{Negotiated, PeerSettings, check_header};
 use crate::{ChallengeId, CodePoints, FrameKind, Misuse, Role, Setting, Violation};
 
 /// How a server uses the extension.
@@ -39,6 +42,8 @@ pub struct ServerPolicy {
     pub generic_challenges: usize,
     /// What a generic challenge asks for.
     pub generic: Arc<RequestTemplate>,
+    /// Whether it has secondary certificates of its own to offer.
+    pub server_certificates: bool,
 }
 
 /// What a server tells its caller.
@@ -48,6 +53,8 @@ pub enum ServerEvent {
     PeerSettings(PeerSettings),
     /// This challenge was longer than the peer's largest frame and was never sent.
     ChallengeTooLong(ChallengeId),
+    /// This secondary certificate was longer than the peer's largest frame and was never sent.
+    OfferTooLong(OfferId),
 }
 
 /// One connection's server.
@@ -65,6 +72,7 @@ pub struct ServerMachine {
     /// A generic challenge that found no place in the last frame.
     spare: Option<Challenge>,
     outstanding: VecDeque<Challenge>,
+    offers: Offers,
     /// How many generic challenges the client has not shown that it has no use for.
     generic_wanted: usize,
     events: VecDeque<ServerEvent>,
@@ -101,6 +109,7 @@ impl ServerMachine {
             queued: VecDeque::new(),
             spare: None,
             outstanding: VecDeque::new(),
+            offers: Offers::default(),
             events: VecDeque::new(),
             dead: None,
         }
@@ -108,7 +117,7 @@ impl ServerMachine {
 
     /// The entries for the first SETTINGS.
     pub fn local_settings(&self) -> Vec<Setting> {
-        vec![Setting {
+        let mut settings = vec![Setting {
             id: self.points.settings_client_cert_auth.into(),
             //= specs/client-certs.md#section-3.1
             //# A server that supports the mechanism MUST confirm this by setting the value 1.
@@ -117,7 +126,11 @@ impl ServerMachine {
             //= specs/client-certs.md#section-3.1.2
             //# An HTTP/3 server MUST set 1 when it supports the mechanism.
             value: 1,
-        }]
+        }];
+        if self.policy.server_certificates {
+            settings.push(Setting { id: self.points.settings_server_cert_auth.into(), value: 1 });
+        }
+        settings
     }
 
     /// The first SETTINGS went out.
@@ -147,6 +160,11 @@ impl ServerMachine {
     //# SETTINGS have not announced support.
     pub fn is_negotiated(&self) -> bool {
         self.sent && self.peer.supports_client_auth()
+    }
+
+    /// Whether both sides have announced support for secondary certificates of servers.
+    pub fn can_offer(&self) -> bool {
+        self.sent && self.policy.server_certificates && self.peer.supports_server_certificates()
     }
 
     /// What the client has announced.
@@ -192,18 +210,7 @@ impl ServerMachine {
     }
 
     fn make(&mut self, template: &RequestTemplate, generic: bool) -> Result<Challenge, Misuse> {
-        //= specs/client-certs.md#section-5.2
-        //# A request MUST carry a context that has not been used before, because the protection
-        //# against replay rests on it.
-        //= specs/client-certs.md#section-5.2
-        //# The same request context SHOULD NOT be used on more than one connection.
-        //= specs/exported-authenticators.md#section-4
-        //# A certificate_request_context SHOULD be unpredictable for the peer, lest a thief who has
-        //# the key for a while prepares authenticators in advance.
-        //= specs/exported-authenticators.md#decisions
-        //# (ours) A context that the implementation draws itself MUST be 32 random bytes.
-        let mut context = [0; CONTEXT_LEN];
-        self.random.fill(&mut context).map_err(|_| Misuse::Random)?;
+        let context = self.new_context()?;
         let request = self
             .connection
             //= specs/client-certs.md#decisions-frames
@@ -219,6 +226,44 @@ impl ServerMachine {
         let id = ChallengeId(self.next);
         self.next += 1;
         Ok(Challenge { id, request, generic })
+    }
+
+    fn new_context(&self) -> Result<[u8; CONTEXT_LEN], Misuse> {
+        //= specs/client-certs.md#section-5.2
+        //# A request MUST carry a context that has not been used before, because the protection
+        //# against replay rests on it.
+        //= specs/client-certs.md#section-5.2
+        //# The same request context SHOULD NOT be used on more than one connection.
+        //= specs/exported-authenticators.md#section-4
+        //# A certificate_request_context SHOULD be unpredictable for the peer, lest a thief who has
+        //# the key for a while prepares authenticators in advance.
+        //= specs/exported-authenticators.md#decisions
+        //# (ours) A context that the implementation draws itself MUST be 32 random bytes.
+        let mut context = [0; CONTEXT_LEN];
+        self.random.fill(&mut context).map_err(|_| Misuse::Random)?;
+        Ok(context)
+    }
+
+    /// Begins to offer a secondary certificate: draws the context to make the authenticator with.
+    pub fn begin_offer(&mut self) -> Result<Offer, Misuse> {
+        if self.dead.is_some() {
+            return Err(Misuse::Closed);
+        }
+        if !self.can_offer() {
+            return Err(Misuse::NotNegotiated);
+        }
+        let context = self.new_context()?;
+        self.connection.contexts().spontaneous(&context).map_err(|_| Misuse::ContextsExhausted)?;
+        Ok(self.offers.begin(context.to_vec(), Arc::clone(self.connection.values())))
+    }
+
+    /// Offers the authenticator that was made for `id`.
+    pub fn offer(&mut self, id: OfferId, authenticator: Vec<u8>) -> Result<(), Misuse> {
+        if self.dead.is_some() {
+            return Err(Misuse::Closed);
+        }
+        self.offers.complete(id, authenticator.into());
+        Ok(())
     }
 
     /// Withdraws a challenge that nobody waits for any more, if it has not been sent.
@@ -273,7 +318,11 @@ impl ServerMachine {
     /// Checks a frame's header.
     pub fn frame_header(&mut self, kind: FrameKind, place: Place) -> Result<(), Violation> {
         self.guard(|machine| {
-            check_header(Role::Server, kind, place, machine.is_negotiated())?;
+            let negotiated = Negotiated {
+                client_auth: machine.is_negotiated(),
+                server_certificates: machine.can_offer(),
+            };
+            check_header(Role::Server, kind, place, negotiated)?;
             if machine.outstanding.is_empty() {
                 //= specs/client-certs.md#section-4.2
                 //# A server that receives CERTIFICATE with no request outstanding MUST treat that
@@ -350,7 +399,24 @@ impl ServerMachine {
 
     /// What to send next; `max_payload` is the longest payload the peer accepts, in bytes.
     pub fn poll_transmit(&mut self, max_payload: usize) -> Option<Frame> {
-        if self.dead.is_some() || !self.is_negotiated() {
+        if self.dead.is_some() {
+            return None;
+        }
+        self.next_requests(max_payload).or_else(|| self.next_offer(max_payload))
+    }
+
+    fn next_offer(&mut self, max_payload: usize) -> Option<Frame> {
+        loop {
+            let (id, payload) = self.offers.next()?;
+            if payload.len() <= max_payload {
+                return Some(Frame { kind: FrameKind::ServerCertificate, payload });
+            }
+            self.events.push_back(ServerEvent::OfferTooLong(id));
+        }
+    }
+
+    fn next_requests(&mut self, max_payload: usize) -> Option<Frame> {
+        if !self.is_negotiated() {
             return None;
         }
         let mut payload = Vec::new();
@@ -415,6 +481,7 @@ impl ServerMachine {
         self.queued.clear();
         self.spare = None;
         self.outstanding.clear();
+        self.offers.clear();
     }
 
     /// The violation that ended the machine.

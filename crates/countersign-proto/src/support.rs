@@ -33,6 +33,10 @@ impl PeerSettings {
                 }
                 self.client_cert_auth = Some(setting.value);
             } else if setting.id == u64::from(points.settings_server_cert_auth) {
+                let taken_back = setting.value == 0 && self.supports_server_certificates();
+                if setting.value > 1 || taken_back {
+                    return Err(Violation::ServerCertSetting);
+                }
                 self.server_cert_auth = Some(setting.value);
             }
         }
@@ -51,6 +55,18 @@ impl PeerSettings {
         //# (ours) A server's setting greater than 1 MUST count as support.
         self.client_cert_auth.unwrap_or(0) > 0
     }
+
+    /// Whether the peer has announced support for secondary certificates of servers.
+    pub fn supports_server_certificates(&self) -> bool {
+        self.server_cert_auth == Some(1)
+    }
+}
+
+/// What both endpoints have announced support for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) client_auth: bool,
+    pub(crate) server_certificates: bool,
 }
 
 /// Checks what can be known from the header of a frame that `receiver` gets.
@@ -58,7 +74,7 @@ pub(crate) fn check_header(
     receiver: Role,
     kind: FrameKind,
     place: Place,
-    negotiated: bool,
+    negotiated: Negotiated,
 ) -> Result<(), Violation> {
     match (kind, receiver) {
         (FrameKind::AuthenticatorRequests, Role::Server) => {
@@ -81,8 +97,11 @@ pub(crate) fn check_header(
         return Err(Violation::WrongStream);
     }
     match kind {
+        FrameKind::ServerCertificate if negotiated.server_certificates => Ok(()),
         FrameKind::ServerCertificate => Err(Violation::ServerCertificateNotNegotiated),
-        FrameKind::AuthenticatorRequests | FrameKind::Certificate if negotiated => Ok(()),
+        FrameKind::AuthenticatorRequests | FrameKind::Certificate if negotiated.client_auth => {
+            Ok(())
+        }
         //= specs/exported-authenticators.md#section-1
         //# The protocol that carries authenticators MUST bring its own means to announce support
         //# and to deal with failures.

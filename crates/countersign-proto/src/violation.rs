@@ -49,8 +49,8 @@ pub enum Violation {
     /// More outstanding requests than the client announced.
     #[error("more authenticator requests are outstanding than the client announced")]
     TooManyRequests,
-    /// More requests over the life of the connection than the client keeps track of.
-    #[error("more authenticator requests were sent on this connection than the client can track")]
+    /// More contexts over the life of the connection than the client keeps track of.
+    #[error("more authenticator contexts were used on this connection than the client can track")]
     TooManyContexts,
     /// CERTIFICATE while no request was outstanding.
     #[error("CERTIFICATE was sent while no authenticator request was outstanding")]
@@ -90,6 +90,9 @@ pub enum Violation {
     /// A SERVER_CERTIFICATE whose authenticator does not validate.
     #[error("a server's authenticator does not validate")]
     ServerCertificateInvalid,
+    /// More SERVER_CERTIFICATE frames than the client keeps until it has verified them.
+    #[error("more SERVER_CERTIFICATE frames arrived at once than the client keeps")]
+    TooManyServerCertificates,
 }
 
 /// An error code of HTTP/2 (RFC 9113, section 7) or HTTP/3 (RFC 9114, section 8.1).
@@ -146,6 +149,7 @@ impl Violation {
         Self::SettingTakenBack,
         Self::ServerCertSetting,
         Self::ServerCertificateInvalid,
+        Self::TooManyServerCertificates,
     ];
 
     /// The code for GOAWAY in HTTP/2.
@@ -238,7 +242,9 @@ impl Violation {
             | Self::BadSignature
             | Self::BadFinished => (PROTOCOL_ERROR, H3_MESSAGE_ERROR),
             Self::FrameTooLong => (FRAME_SIZE_ERROR, H3_EXCESSIVE_LOAD),
-            Self::TooManyContexts => (ENHANCE_YOUR_CALM, H3_EXCESSIVE_LOAD),
+            Self::TooManyContexts | Self::TooManyServerCertificates => {
+                (ENHANCE_YOUR_CALM, H3_EXCESSIVE_LOAD)
+            }
             Self::SettingTakenBack | Self::ServerCertSetting => (PROTOCOL_ERROR, H3_SETTINGS_ERROR),
             Self::ServerCertificateInvalid => {
                 let code = ErrorCode(points.error_server_certificate_invalid.into());

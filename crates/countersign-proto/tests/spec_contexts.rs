@@ -42,6 +42,7 @@ fn contexts() -> Vec<Vec<u8>> {
         max_queued: 4,
         generic_challenges: 0,
         generic: Arc::new(template.clone()),
+        server_certificates: false,
     };
     let connection = Connection::new(values.into(), Role::Server, algorithms);
     let points = CodePoints::default();

@@ -159,7 +159,7 @@ impl Chain {
     ///
     /// How the certificates may be signed is not known of a ClientHello with
     /// signature_algorithms_cert, so whoever chose the chain has seen to that.
-    pub(crate) fn choose_spontaneous_scheme(
+    fn choose_spontaneous_scheme(
         &self,
         offered: &Offered,
         schemes: &[SignatureScheme],
@@ -341,6 +341,14 @@ impl Credential {
     /// The schemes of TLS 1.3 that the key can sign with. Never empty.
     pub fn schemes(&self) -> &[SignatureScheme] {
         &self.schemes
+    }
+
+    /// The scheme to authenticate with of one's own accord, where the ClientHello offered `offered`.
+    pub fn choose_spontaneous_scheme(
+        &self,
+        offered: &Offered,
+    ) -> Result<SignatureScheme, Unsuitable> {
+        self.chain.choose_spontaneous_scheme(offered, &self.schemes)
     }
 
     /// Whether this credential can answer `request`, and with which scheme.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 
-use crate::stateless::{self, Occasion, Offered, UnsignedAuthenticator, Validated};
+use crate::stateless::{self, Offered, Validated};
 use crate::{
     AuthenticateError, Authenticator, AuthenticatorRequest, Contexts, Credential,
     DEFAULT_CONTEXT_LIMIT, ExporterValues, ExtensionType, InvalidAuthenticator, Malformed,
-    MessageType, RequestError, RequestTemplate, Role,
+    MessageType, Proven, RequestError, RequestTemplate, Role,
 };
 
 /// The initial connection, seen from one side, with every context used on it.
@@ -156,22 +156,11 @@ impl Connection {
         //# The context of an authenticator that answers no request MUST be chosen by the server.
         //= specs/exported-authenticators.md#section-5.2.1
         //# The context of a Certificate without a request MAY be arbitrary in every other respect.
-        if context.len() > usize::from(u8::MAX) {
-            return Err(AuthenticateError::TooLong);
-        }
-        let scheme = credential.chain().choose_spontaneous_scheme(offered, credential.schemes())?;
         //= specs/exported-authenticators.md#section-5.2.1
         //# The context of a Certificate without a request MUST be unique on its connection.
         self.contexts.check_new(context)?;
-        let occasion = Occasion::Spontaneous { context: Some(context), offered };
-        let authenticator = UnsignedAuthenticator::begin(
-            &self.values,
-            self.role,
-            occasion,
-            credential.chain(),
-            scheme,
-        )?
-        .sign_with(credential)?;
+        let authenticator =
+            stateless::authenticate_spontaneously(&self.values, context, offered, credential)?;
         self.contexts.spontaneous(context)?;
         Ok(authenticator)
     }
@@ -205,21 +194,20 @@ impl Connection {
         &mut self,
         authenticator: &[u8],
         offered: &Offered,
-    ) -> Result<Validated, InvalidAuthenticator> {
+    ) -> Result<Proven, InvalidAuthenticator> {
         if self.role == Role::Server {
             return Err(InvalidAuthenticator::SpontaneousClient);
         }
         let authenticator = Authenticator::parse(authenticator)?;
         let context = authenticator.context().ok_or(Malformed::MessageSequence)?;
         self.contexts.check_new(context)?;
-        let validated = stateless::validate_on(
+        let proven = stateless::validate_spontaneous(
             &self.values,
-            self.role.peer(),
-            Occasion::Spontaneous { context: None, offered },
+            offered,
             &authenticator,
             &self.algorithms,
         )?;
         self.contexts.spontaneous(context)?;
-        Ok(validated)
+        Ok(proven)
     }
 }

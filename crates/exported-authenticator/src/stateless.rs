@@ -118,7 +118,23 @@ impl<'a> UnsignedAuthenticator<'a> {
         Self::begin(values, sender, Occasion::Request(request), chain, scheme)
     }
 
-    pub(crate) fn begin(
+    /// Begins what a server says of its own accord, with `chain` and a scheme that
+    /// [`Credential::choose_spontaneous_scheme`] found. `context` must be new on the connection.
+    pub fn spontaneous(
+        values: &'a ExporterValues,
+        context: &[u8],
+        offered: &Offered,
+        chain: &Chain,
+        scheme: SignatureScheme,
+    ) -> Result<Self, AuthenticateError> {
+        if context.len() > usize::from(u8::MAX) {
+            return Err(AuthenticateError::TooLong);
+        }
+        let occasion = Occasion::Spontaneous { context: Some(context), offered };
+        Self::begin(values, Role::Server, occasion, chain, scheme)
+    }
+
+    fn begin(
         values: &'a ExporterValues,
         sender: Role,
         occasion: Occasion<'_>,
@@ -200,6 +216,21 @@ pub fn authenticate(
         .sign_with(credential)
 }
 
+/// What a server proves of its own accord ("authenticate" without a request, RFC 9261, section 7.3).
+///
+/// `context` must be new on the connection and unpredictable to the peer; `offered` is what the ClientHello
+/// offered.
+pub fn authenticate_spontaneously(
+    values: &ExporterValues,
+    context: &[u8],
+    offered: &Offered,
+    credential: &Credential,
+) -> Result<Vec<u8>, AuthenticateError> {
+    let scheme = credential.choose_spontaneous_scheme(offered)?;
+    UnsignedAuthenticator::spontaneous(values, context, offered, credential.chain(), scheme)?
+        .sign_with(credential)
+}
+
 /// The empty authenticator: `sender` declines `request` (RFC 9261, section 6).
 pub fn decline(
     values: &ExporterValues,
@@ -242,7 +273,24 @@ pub fn validate(
     validate_on(values, sender, Occasion::Request(request), authenticator, algorithms)
 }
 
-pub(crate) fn validate_on(
+/// Checks what a server sent of its own accord ("validate" without a request, RFC 9261, section 7.4).
+///
+/// Whether the context is new on the connection is for the caller to know.
+pub fn validate_spontaneous(
+    values: &ExporterValues,
+    offered: &Offered,
+    authenticator: &Authenticator<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<Proven, InvalidAuthenticator> {
+    let occasion = Occasion::Spontaneous { context: None, offered };
+    match validate_on(values, Role::Server, occasion, authenticator, algorithms)? {
+        Validated::Proven(proven) => Ok(proven),
+        // An empty authenticator answers a request, and there was none.
+        Validated::Empty => Err(Malformed::MessageSequence.into()),
+    }
+}
+
+fn validate_on(
     values: &ExporterValues,
     sender: Role,
     occasion: Occasion<'_>,

@@ -130,7 +130,7 @@ impl Vector {
         let validated = if self.request.is_empty() {
             let offered =
                 Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions: Vec::new() };
-            connection.validate_spontaneous(authenticator, &offered)
+            connection.validate_spontaneous(authenticator, &offered).map(Validated::Proven)
         } else {
             let request = self.request(&mut connection);
             connection.validate(&request, authenticator)

@@ -8,7 +8,8 @@ use countersign_testkit::SeededRandom;
 use countersign_testkit::pki::{Authority, KeyKind, Leaf};
 use exported_authenticator::{
     AuthenticatorHash, AuthenticatorRequest, Chain, Connection, Credential, ExporterValues,
-    MessageType, RequestTemplate, stateless, tls13_schemes_of,
+    ExtensionType, MessageType, Offered, RequestTemplate, TLS13_SCHEMES, stateless,
+    tls13_schemes_of,
 };
 use rustls::RootCertStore;
 use rustls::crypto::hash::HashAlgorithm;
@@ -111,6 +112,25 @@ pub(super) fn negotiated_client(limit: u32) -> ClientMachine {
     client
 }
 
+pub(super) fn server_auth(value: u64) -> Vec<Setting> {
+    vec![Setting { id: CodePoints::default().settings_server_cert_auth.into(), value }]
+}
+
+/// What the handshake of connection 0 offered.
+pub(super) fn offered() -> Arc<Offered> {
+    let extensions = vec![ExtensionType::STATUS_REQUEST];
+    Arc::new(Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions })
+}
+
+/// A client to which a server may offer certificates, and that cannot be asked for any.
+pub(super) fn accepting_client() -> ClientMachine {
+    let mut client = client(0).with_server_certificates(offered());
+    client.settings_sent();
+    client.peer_settings(&server_auth(1)).unwrap();
+    while client.poll_event().is_some() {}
+    client
+}
+
 /// A server that asks for nothing of its own accord.
 pub(super) fn policy() -> ServerPolicy {
     ServerPolicy {
@@ -119,6 +139,7 @@ pub(super) fn policy() -> ServerPolicy {
         max_queued: 8,
         generic_challenges: 0,
         generic: Arc::new(generic()),
+        server_certificates: false,
     }
 }
 

@@ -11,8 +11,8 @@ use self::authenticators::{
 };
 use self::requests::{malformed_requests, repeated_contexts};
 use super::fixtures::{
-    answer, client, client_auth, client_with, generic, negotiated_client, negotiated_server,
-    payload, policy, refusal, request, server,
+    accepting_client, answer, client, client_auth, client_with, generic, negotiated_client,
+    negotiated_server, payload, policy, refusal, request, server, server_auth,
 };
 use super::pair::MAX_PAYLOAD;
 use crate::client::ClientMachine;
@@ -27,14 +27,9 @@ enum Provoked {
     Server(&'static str, Result<(), Violation>, ServerMachine),
 }
 
-/// Lengths and header blocks are the transport's to see, and SETTINGS_HTTP_SERVER_CERT_AUTH concerns
-/// only who announces it.
-const ELSEWHERE: [Violation; 4] = [
-    Violation::FrameTooLong,
-    Violation::InsideHeaderBlock,
-    Violation::ServerCertSetting,
-    Violation::ServerCertificateInvalid,
-];
+/// Lengths and header blocks are the transport's to see; what waits to be verified, its owner's.
+const ELSEWHERE: [Violation; 3] =
+    [Violation::FrameTooLong, Violation::InsideHeaderBlock, Violation::TooManyServerCertificates];
 
 #[test]
 fn every_violation_ends_the_machine() {
@@ -118,8 +113,19 @@ fn provoke(violation: Violation) -> Vec<Provoked> {
         ],
         Violation::FrameTooLong
         | Violation::InsideHeaderBlock
-        | Violation::ServerCertSetting
-        | Violation::ServerCertificateInvalid => Vec::new(),
+        | Violation::TooManyServerCertificates => Vec::new(),
+        Violation::ServerCertSetting => vec![
+            at_client("2", |client| client.peer_settings(&server_auth(2))),
+            at_client("0 after 1", |client| {
+                client.peer_settings(&server_auth(1))?;
+                client.peer_settings(&server_auth(0))
+            }),
+            at_server("a huge value", |server| server.peer_settings(&server_auth(u64::MAX))),
+        ],
+        Violation::ServerCertificateInvalid => vec![
+            at_offered("no authenticator", Bytes::from_static(b"nonsense")),
+            at_offered("an empty authenticator", refusal(&request(1)).into()),
+        ],
         Violation::EmptyRequests => vec![requested("no request", Bytes::new())],
         //= specs/client-certs.md#section-4.1.1
         //= type=test
@@ -313,6 +319,13 @@ fn at_client(
 ) -> Provoked {
     let mut client = negotiated_client(2);
     let verdict = act(&mut client);
+    Provoked::Client(how, verdict, client)
+}
+
+/// What a client that accepts server certificates says to this payload of SERVER_CERTIFICATE.
+fn at_offered(how: &'static str, payload: Bytes) -> Provoked {
+    let mut client = accepting_client();
+    let verdict = client.server_certificate(payload).map(drop);
     Provoked::Client(how, verdict, client)
 }
 

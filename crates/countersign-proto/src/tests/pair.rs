@@ -144,6 +144,7 @@ impl Pair {
             match event {
                 ServerEvent::PeerSettings(_) => {}
                 ServerEvent::ChallengeTooLong(id) => self.never_sent.push(id),
+                ServerEvent::OfferTooLong(id) => panic!("nothing was offered, but {id:?}"),
             }
         }
         Ok(true)

@@ -281,6 +281,7 @@ impl AuthConfigBuilder {
                 max_queued: self.kinds.len() + self.generic_challenges as usize,
                 generic_challenges: self.generic_challenges as usize,
                 generic: Arc::new(schemes.template()),
+                server_certificates: false,
             },
             kinds: self.kinds,
             templates,

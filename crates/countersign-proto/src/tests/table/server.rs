@@ -169,6 +169,7 @@ impl Subject for Asking {
                 out.push(match event {
                     ServerEvent::PeerSettings(peer) => announced(&peer),
                     ServerEvent::ChallengeTooLong(id) => format!("tells #{} is too long", id.0),
+                    ServerEvent::OfferTooLong(id) => format!("tells offer {} is too long", id.0),
                 });
             } else if let Some(frame) = self.machine.poll_transmit(MAX_PAYLOAD) {
                 let contexts: Vec<_> = read_requests(&frame.payload)
