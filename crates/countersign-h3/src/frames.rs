@@ -55,12 +55,17 @@ pub(crate) struct Header {
 impl Header {
     /// `None` while `bytes` is only the beginning of a header.
     fn parse(bytes: &[u8]) -> Option<Self> {
+        Self::split_from(bytes).map(|(header, _)| header)
+    }
+
+    /// A header that is there as a whole, and what comes behind it.
+    fn split_from(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (frame_type, rest) = varint::read(bytes)?;
         if frame_type == frame_type::WT_STREAM {
-            return Some(Self { frame_type, len: u64::MAX });
+            return Some((Self { frame_type, len: u64::MAX }, rest));
         }
-        let (len, _) = varint::read(rest)?;
-        Some(Self { frame_type, len })
+        let (len, rest) = varint::read(rest)?;
+        Some((Self { frame_type, len }, rest))
     }
 }
 
@@ -99,6 +104,17 @@ impl Head {
 
     pub(crate) fn read_header(&mut self, input: &mut &[u8]) -> Option<Header> {
         self.read(input, Header::parse)
+    }
+
+    /// The same without keeping the bytes of a header that is there as a whole.
+    fn skip_header(&mut self, input: &mut &[u8]) -> Option<Header> {
+        if self.len == 0
+            && let Some((header, rest)) = Header::split_from(input)
+        {
+            *input = rest;
+            return Some(header);
+        }
+        self.read_header(input)
     }
 
     pub(crate) fn read_varint(&mut self, input: &mut &[u8]) -> Option<u64> {
@@ -156,7 +172,7 @@ impl FrameWalk {
                 if self.left != u64::MAX {
                     self.left -= skipped as u64;
                 }
-            } else if let Some(header) = self.head.read_header(&mut chunk) {
+            } else if let Some(header) = self.head.skip_header(&mut chunk) {
                 self.head = Head::EMPTY;
                 self.left = header.len;
                 judge(header, id, rules)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use countersign_proto::Role;
 use countersign_proto::link::Link;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::VarInt;
@@ -128,7 +129,7 @@ impl<L: Link + ?Sized, B: Buf> quic::SendStream<B> for SendStream<L, B> {
             Some(delivered) => delivered,
             None => {
                 stream.finish().map_err(|closed| StreamErrorIncoming::Unknown(Box::new(closed)))?;
-                if self.core.quic.side().is_client() {
+                if self.core.rules.role == Role::Client {
                     return Poll::Ready(Ok(()));
                 }
                 self.delivered.insert(Box::pin(stream.stopped()))
