@@ -1,9 +1,7 @@
 //! What the tap costs: instructions and time of hyper with taps, relative to hyper without.
 //!
-//! hyper's server and client talk over memory in one thread. The program runs itself under valgrind's
-//! cachegrind, twice per case with different amounts of work, and takes the difference, so that start
-//! and handshake do not count. Without valgrind only the ratio of times is printed, which is noisy.
-//! Fails if a ratio of instructions is above [`TARGET`].
+//! hyper's server and client talk over memory in one thread. Fails if a ratio of instructions is above
+//! [`TARGET`]; times are printed and do not count.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run has nothing to report")]
 
@@ -13,7 +11,7 @@ mod mock;
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,6 +20,7 @@ use bytes::Bytes;
 use countersign_h2::Tap;
 use countersign_proto::Role;
 use countersign_proto::link::Link;
+use countersign_testkit::bench::{Comparison, Work};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -36,8 +35,6 @@ const TARGET: f64 = 1.02;
 const PIPE: usize = 64 << 10;
 /// The length of a piece of a big body, in bytes.
 const PIECE: usize = 64 << 10;
-/// How often each case is counted.
-const COUNTS: usize = 3;
 /// How often each case is timed.
 const ROUNDS: usize = 15;
 
@@ -49,7 +46,7 @@ enum Taps {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
+enum Traffic {
     /// Requests and responses without bodies; the amount is their number.
     Gets,
     /// One request with a body of so many MiB.
@@ -58,14 +55,18 @@ enum Work {
     Download,
 }
 
-/// Names for the command line, the two amounts to count, and the amount to time.
-const WORKS: [(&str, Work, [usize; 2], usize); 3] = [
-    ("small GETs", Work::Gets, [200, 2200], 5000),
-    ("upload", Work::Upload, [8, 72], 256),
-    ("download", Work::Download, [8, 72], 256),
-];
-const TAPS: [(&str, Taps); 3] =
-    [("plain", Taps::None), ("server", Taps::Server), ("both", Taps::Both)];
+const COMPARISON: Comparison<Traffic, Taps> = Comparison {
+    works: &[
+        Work { name: "small GETs", kind: Traffic::Gets, counted: [200, 2200], timed: 5000 },
+        Work { name: "upload", kind: Traffic::Upload, counted: [8, 72], timed: 256 },
+        Work { name: "download", kind: Traffic::Download, counted: [8, 72], timed: 256 },
+    ],
+    variants: &[("plain", Taps::None), ("server", Taps::Server), ("both", Taps::Both)],
+    run,
+    rounds: ROUNDS,
+    most_instructions: TARGET,
+    least_throughput: None,
+};
 
 /// A body of so many pieces.
 struct Pieces {
@@ -118,7 +119,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Pieces>, Infallib
     Ok(Response::new(Pieces::mebibytes(amount)))
 }
 
-async fn exchange<A, B>(server: A, client: B, work: Work, amount: usize)
+async fn exchange<A, B>(server: A, client: B, traffic: Traffic, amount: usize)
 where
     A: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -132,10 +133,10 @@ where
         .await
         .unwrap();
     tokio::spawn(connection);
-    let (requests, up, down) = match work {
-        Work::Gets => (amount, 0, 0),
-        Work::Upload => (1, amount, 0),
-        Work::Download => (1, 0, amount),
+    let (requests, up, down) = match traffic {
+        Traffic::Gets => (amount, 0, 0),
+        Traffic::Upload => (1, amount, 0),
+        Traffic::Download => (1, 0, amount),
     };
     for _ in 0..requests {
         send.ready().await.unwrap();
@@ -147,108 +148,27 @@ where
 }
 
 /// Does the work once, on a runtime of its own.
-fn run(work: Work, taps: Taps, amount: usize) -> Duration {
+fn run(traffic: Traffic, taps: Taps, amount: usize) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let link = |role| Arc::new(MockLink::new(role)) as Arc<dyn Link>;
     let began = Instant::now();
     runtime.block_on(async {
         let (server, client) = tokio::io::duplex(PIPE);
         match taps {
-            Taps::None => exchange(server, client, work, amount).await,
+            Taps::None => exchange(server, client, traffic, amount).await,
             Taps::Server => {
-                exchange(Tap::new(server, link(Role::Server)), client, work, amount).await;
+                exchange(Tap::new(server, link(Role::Server)), client, traffic, amount).await;
             }
             Taps::Both => {
                 let server = Tap::new(server, link(Role::Server));
                 let client = Tap::new(client, link(Role::Client));
-                exchange(server, client, work, amount).await;
+                exchange(server, client, traffic, amount).await;
             }
         }
     });
     began.elapsed()
 }
 
-/// The instructions of one run of this program, or `None` if valgrind cannot say.
-fn instructions(work: &str, taps: &str, amount: usize) -> Option<u64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().ok()?)
-        .args(["--run", work, taps, &amount.to_string()])
-        .output()
-        .ok()?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    let line = report.lines().find(|line| line.contains("refs:"))?;
-    let (_, count) = line.rsplit_once(':')?;
-    count.replace([',', ' '], "").parse().ok()
-}
-
-/// The instructions of the work alone. What varies from run to run, the allocator's luck with
-/// addresses for the most part, only ever adds; so the least of several counts is taken.
-fn instructions_of_work(work: &str, taps: &str, [few, many]: [usize; 2]) -> Option<u64> {
-    let least = |amount| (0..COUNTS).filter_map(|_| instructions(work, taps, amount)).min();
-    least(many)?.checked_sub(least(few)?)
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// Compares all cases. Whether all are within the target.
-fn compare() -> bool {
-    let mut within = true;
-    println!(
-        "{:<12} {:<8} {:>15} {:>8} {:>12} {:>8}",
-        "work", "taps", "instructions", "ratio", "time", "ratio"
-    );
-    for (work_name, work, counted, timed) in WORKS {
-        let mut times: [Vec<Duration>; TAPS.len()] = Default::default();
-        for _ in 0..ROUNDS {
-            for ((_, taps), times) in TAPS.iter().zip(&mut times) {
-                times.push(run(work, *taps, timed));
-            }
-        }
-        let mut plain = None;
-        for ((name, _), times) in TAPS.iter().zip(times) {
-            let time = median(times);
-            let count = instructions_of_work(work_name, name, counted);
-            let (plain_count, plain_time) = *plain.get_or_insert((count, time));
-            let ratio = count.zip(plain_count).map(|(count, plain)| count as f64 / plain as f64);
-            within &= ratio.is_none_or(|ratio| ratio <= TARGET);
-            println!(
-                "{work_name:<12} {name:<8} {:>15} {:>8} {:>12} {:>8.3}",
-                count.map_or("no valgrind".to_owned(), |count| count.to_string()),
-                ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.4}")),
-                format!("{time:.1?}"),
-                time.as_secs_f64() / plain_time.as_secs_f64(),
-            );
-        }
-    }
-    within
-}
-
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["--run", work, taps, amount] = args[..] {
-        let work = WORKS.iter().find(|it| it.0 == work).unwrap().1;
-        let taps = TAPS.iter().find(|it| it.0 == taps).unwrap().1;
-        run(work, taps, amount.parse().unwrap());
-        return ExitCode::SUCCESS;
-    }
-    if !args.contains(&"--bench") {
-        // Run as a test: does everything work?
-        for (_, work, ..) in WORKS {
-            for (_, taps) in TAPS {
-                run(work, taps, 2);
-            }
-        }
-        return ExitCode::SUCCESS;
-    }
-    if compare() {
-        ExitCode::SUCCESS
-    } else {
-        eprintln!("the tap costs more than {TARGET} times the instructions");
-        ExitCode::FAILURE
-    }
+    COMPARISON.main()
 }

@@ -2,12 +2,12 @@
 //!
 //! * [`tls`]: configurations and completed handshakes, in memory, for every protocol version and hash
 //! * [`random`]: randomness that a test can repeat
-//! * [`relay`]: a network that loses, repeats and reorders datagrams
 //! * [`raw`]: an HTTP/2 peer that sends what it is told to, however wrong
 //! * [`raw_h3`]: the same for HTTP/3
 //! * [`quic`]: quinn endpoints for both sides
 //! * [`Version`] and [`over_both_versions`]: one test, two versions of HTTP
 //! * [`within`]: nothing waits for ever
+//! * [`bench`]: what ours costs, relative to the same without ours
 //!
 //! Never published, and no part of what is: it panics where a test would. It knows nothing of the
 //! extension itself, so that every crate can use it.
@@ -19,11 +19,11 @@
     reason = "this crate is only linked into tests, where a panic is the way to fail"
 )]
 
+pub mod bench;
 pub mod quic;
 pub mod random;
 pub mod raw;
 pub mod raw_h3;
-pub mod relay;
 pub mod tls;
 mod version;
 
