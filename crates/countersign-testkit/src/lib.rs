@@ -2,6 +2,7 @@
 //!
 //! * [`tls`]: configurations and completed handshakes, in memory, for every protocol version and hash
 //! * [`random`]: randomness that a test can repeat
+//! * [`relay`]: a network that loses, repeats and reorders datagrams
 //! * [`raw`]: an HTTP/2 peer that sends what it is told to, however wrong
 //! * [`raw_h3`]: the same for HTTP/3
 //! * [`quic`]: quinn endpoints for both sides
@@ -24,6 +25,7 @@ pub mod quic;
 pub mod random;
 pub mod raw;
 pub mod raw_h3;
+pub mod relay;
 pub mod tls;
 mod version;
 
