@@ -28,6 +28,10 @@ async fn requests_on_a_stream(version: Version) {
     //= specs/client-certs.md#section-4.1.1
     //= type=test
     //# A client that receives this HTTP/2 frame on another stream than 0 MUST treat that as a connection error PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# A client that receives this HTTP/3 frame on another stream than the control stream MUST treat that as a connection error H3_FRAME_UNEXPECTED.
     let streams = match version {
         Version::H2 => &[1, 2, 3][..],
         // Servers open none.
@@ -105,6 +109,10 @@ async fn a_server_certificate_that_was_not_negotiated(version: Version) {
     //= type=test
     //# In HTTP/2 a client that receives a server's CERTIFICATE without that negotiation MUST answer
     //# with a connection error PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# In HTTP/3 a client that receives a server's CERTIFICATE without that negotiation MUST answer with a connection error H3_FRAME_UNEXPECTED.
     let violation = Violation::ServerCertificateNotNegotiated;
     let mut server = Impostor::opened(version, alices_rules(), 1).await;
     server.wire.send(&certificate(b"whatever")).await;

@@ -107,6 +107,10 @@ async fn a_length_that_is_cut(version: Version) {
     //= specs/client-certs.md#section-4.1.1
     //= type=test
     //# In HTTP/2 a payload that does not decode, such as one with a cut length, MUST be treated as a connection error PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# In HTTP/3 a payload that does not decode MUST be treated as a connection error H3_MESSAGE_ERROR.
     let good = requests([&good_request(1)[..]]).payload;
     let behind_a_good_one = [&good[..], &[0x80, 0, 0]].concat();
     refused(
@@ -186,6 +190,10 @@ async fn what_is_no_request(version: Version) {
     //= specs/client-certs.md#section-4.1.1
     //= type=test
     //# In HTTP/2 an authenticator request that does not decode MUST be treated as a connection error PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# In HTTP/3 an authenticator request that does not decode MUST be treated as a connection error H3_MESSAGE_ERROR.
     let mut another_message = good_request(1);
     another_message[0] = 11;
     let mut too_long_inside = good_request(1);
@@ -257,6 +265,10 @@ async fn more_than_the_client_allows(version: Version) {
     //= specs/client-certs.md#section-4.1.4
     //= type=test
     //# In HTTP/2 this error MUST be PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.1.4
+    //= type=test
+    //# In HTTP/3 this error MUST be H3_FRAME_UNEXPECTED.
     over_the_limit(version, alices_rules().limit(2), &[&[1, 2, 3]]).await;
     over_the_limit(version, silent_rules().limit(2), &[&[1, 2], &[3]]).await;
     over_the_limit(version, silent_rules().limit(1), &[&[1], &[2]]).await;

@@ -5,7 +5,7 @@ use countersign::{Closed, Violation};
 use countersign_testkit::raw::kind;
 use countersign_testkit::{Frame, Version, within};
 
-use crate::peer::Seen;
+use crate::peer::{Seen, Wire};
 use crate::people::people;
 use crate::server::{Attacker, Server, rules};
 use crate::wire::*;
@@ -16,6 +16,8 @@ countersign_testkit::over_both_versions! {
     of_requests_for_what_it_never_proves,
     of_refusals_ends_the_supply_of_challenges,
     of_refusals_ends_the_questions,
+    of_responses_that_it_never_reads,
+    of_responses_that_it_reads_late,
     of_streams_that_it_resets_at_once,
 }
 
@@ -114,27 +116,40 @@ async fn of_refusals_ends_the_questions(version: Version) {
     server.serves_others().await;
 }
 
-/// A client with the widest window that never reads, and a server that is stuck in writing to it.
-async fn stuck(server: &mut Server) -> Attacker {
+/// A client with the widest window that has ceased to read, and a server that is stuck in writing to it.
+/// Over QUIC the response is unread as long as its stream is kept.
+async fn stuck(server: &mut Server) -> (Attacker, Option<quinn::RecvStream>) {
     let (mut client, _) = server.challenged().await;
-    client.wire.h2().send(&widest_window(0)).await;
-    client.wire.h2().send(&Frame::get(3, "localhost", "/endless", &[])).await;
-    client.wire.h2().send(&widest_window(3)).await;
     // Once this much is under way, the rest of what fits into the buffers between us follows.
-    let mut received = 0;
-    while received < 1 << 20 {
-        received += client.wire.h2().expect_kind(kind::DATA).await.payload.len();
-    }
-    client
+    let (mut received, enough) = (0, 1 << 20);
+    let unread = match &mut client.wire {
+        Wire::H2(wire) => {
+            wire.send(&widest_window(0)).await;
+            wire.send(&Frame::get(3, "localhost", "/endless", &[])).await;
+            wire.send(&widest_window(3)).await;
+            while received < enough {
+                received += wire.expect_kind(kind::DATA).await.payload.len();
+            }
+            None
+        }
+        Wire::H3(wire) => {
+            let mut response = wire.request_unread("localhost", "/endless").await;
+            while received < enough {
+                let chunk = within(response.read_chunk(usize::MAX, true)).await.unwrap();
+                received += chunk.unwrap().bytes.len();
+            }
+            Some(response)
+        }
+    };
+    (client, unread)
 }
 
-#[tokio::test]
-async fn of_responses_that_it_never_reads() {
-    let mut server = Server::start(Version::H2).await;
-    let mut client = stuck(&mut server).await;
+async fn of_responses_that_it_never_reads(version: Version) {
+    let mut server = Server::start(version).await;
+    let (mut client, _unread) = stuck(&mut server).await;
     server.serves_others().await;
 
-    // It breaks a rule and reads nothing: there is no GOAWAY to be had, but an end within seconds.
+    // It breaks a rule and reads nothing: there may be no GOAWAY to be had, but there is an end within seconds.
     client.wire.send_on(5, &certificate(b"whatever")).await;
     let Attacker { wire, handle, served, waiting } = client;
     assert_eq!(within(waiting.unwrap()).await.unwrap(), Err(Denied::Closed));
@@ -144,11 +159,10 @@ async fn of_responses_that_it_never_reads() {
     server.serves_others().await;
 }
 
-#[tokio::test]
-async fn of_responses_that_it_reads_late() {
-    // The GOAWAY stands behind everything that was under way, and is whole.
-    let mut server = Server::start(Version::H2).await;
-    let mut client = stuck(&mut server).await;
+async fn of_responses_that_it_reads_late(version: Version) {
+    // In HTTP/2 the GOAWAY stands behind everything that was under way, and is whole.
+    let mut server = Server::start(version).await;
+    let (mut client, _unread) = stuck(&mut server).await;
     client.wire.send_on(5, &certificate(b"whatever")).await;
     server.refuses(client, UNEXPECTED, Violation::WrongStream).await;
 }

@@ -132,6 +132,10 @@ async fn requests_from_a_client(version: Version) {
     //= specs/client-certs.md#section-4.1.1
     //= type=test
     //# A server that receives this HTTP/2 frame on whatever stream MUST treat that as a connection error PROTOCOL_ERROR.
+
+    //= specs/client-certs.md#section-4.1.2
+    //= type=test
+    //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a connection error H3_FRAME_UNEXPECTED.
     let mut server = Server::start(version).await;
     let frame = requests([&good_request(1)[..]]);
     let mut client = server.opened(4).await;
