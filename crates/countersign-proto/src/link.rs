@@ -83,6 +83,10 @@ pub trait Link: Send + Sync + 'static {
     /// One of the extension's frames, whole, after [`Link::frame_header`] accepted it.
     fn frame(&self, kind: FrameKind, payload: Bytes) -> Result<(), Violation>;
 
+    /// The payload of an ORIGIN frame (RFC 8336; RFC 9412), whole. Called on clients only, for frames on
+    /// the control stream that are not longer than [`Link::max_frame_len`]; the stack above gets them too.
+    fn origin(&self, _payload: &Bytes) {}
+
     /// What to send next. `max_payload` is the longest frame payload the peer accepts, in bytes.
     ///
     /// `Pending` means that there is nothing to send; the waker is kept and woken when there is. May

@@ -14,6 +14,7 @@
 //! nothing else: no other connection and no resumed session has it.
 
 pub mod client;
+mod names;
 pub mod server;
 mod stream;
 

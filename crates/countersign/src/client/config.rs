@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_proto::{CodePointError, CodePoints};
 use rustls::crypto::CryptoProvider;
 
-use super::{CredentialResolver, NoCredentials, Observer};
+use super::{AuthorityRules, CredentialResolver, NoCredentials, Observer};
 
 /// A client's rules for answering. Shared by all its connections.
 pub struct AuthConfig {
@@ -15,6 +15,7 @@ pub struct AuthConfig {
     pub(crate) points: CodePoints,
     pub(crate) max_frame_len: usize,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) authority: Option<AuthorityRules>,
 }
 
 impl AuthConfig {
@@ -28,6 +29,7 @@ impl AuthConfig {
             points: CodePoints::default(),
             max_frame_len: 64 * 1024,
             observer: None,
+            authority: None,
         })
     }
 }
@@ -90,6 +92,13 @@ impl AuthConfigBuilder {
     /// Who is told of everything that happens.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.0.observer = Some(observer);
+        self
+    }
+
+    /// Takes further certificates of servers by these rules, and uses connections for the origins that
+    /// they are for (server draft). Default: no support is announced.
+    pub fn authority(mut self, rules: AuthorityRules) -> Self {
+        self.0.authority = Some(rules);
         self
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use http::Uri;
 use hyper::rt;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, HttpInfo};
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
@@ -67,7 +67,10 @@ where
         let handshaker = self.handshaker.clone();
         Box::pin(async move {
             let io = connecting.await.map_err(Into::into)?;
-            let (stream, _handle) = handshaker.connect(TokioIo::new(io), origin).await?;
+            let mut facts = http::Extensions::new();
+            io.connected().get_extras(&mut facts);
+            let address = facts.get::<HttpInfo>().map(HttpInfo::remote_addr);
+            let (stream, _handle) = handshaker.handshake(TokioIo::new(io), origin, address).await?;
             Ok(ConnectorStream(TokioIo::new(stream)))
         })
     }

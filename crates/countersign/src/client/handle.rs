@@ -30,6 +30,10 @@ impl ClientHandle {
         Self(session)
     }
 
+    pub(super) fn session(&self) -> &Arc<ClientSession> {
+        &self.0
+    }
+
     /// The origin that the connection was authenticated for.
     pub fn origin(&self) -> &Origin {
         self.0.origin()
@@ -59,7 +63,7 @@ impl ClientHandle {
     }
 
     /// Waits until `step` gives an answer, or the connection is over.
-    async fn until<T>(
+    pub(super) async fn until<T>(
         &self,
         mut step: impl FnMut() -> Result<Option<T>, Misuse>,
     ) -> Result<T, Misuse> {

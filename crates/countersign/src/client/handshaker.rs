@@ -1,6 +1,7 @@
 //! Opening connections: the TLS handshake, then the tap where HTTP/2 was negotiated.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ClientConnection;
@@ -8,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::proofs::Peer;
 use super::session::{ClientLink, ClientSession};
 use super::{AuthConfig, ClientHandle, Origin};
 use crate::ALPN_H2;
@@ -30,10 +32,38 @@ impl Handshaker {
     }
 
     /// Does the TLS handshake with the server of `origin`, whose name its certificate must have.
+    ///
+    /// A further origin cannot be checked against the connection's address, which is not known; see
+    /// [`Handshaker::connect_to`].
     pub async fn connect<IO>(
         &self,
         io: IO,
         origin: Origin,
+    ) -> io::Result<(ClientStream<IO>, ClientHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.handshake(io, origin, None).await
+    }
+
+    /// As [`Handshaker::connect`], over a byte stream that leads to `address`.
+    pub async fn connect_to<IO>(
+        &self,
+        io: IO,
+        origin: Origin,
+        address: SocketAddr,
+    ) -> io::Result<(ClientStream<IO>, ClientHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.handshake(io, origin, Some(address)).await
+    }
+
+    pub(super) async fn handshake<IO>(
+        &self,
+        io: IO,
+        origin: Origin,
+        address: Option<SocketAddr>,
     ) -> io::Result<(ClientStream<IO>, ClientHandle)>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -50,7 +80,10 @@ impl Handshaker {
             None
         };
         let tapped = values.is_some();
-        let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, values));
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
+        let peer = Peer { chain, address };
+        let session = ClientSession::new(Arc::clone(&self.auth), origin, values, &peer);
         let handle = ClientHandle::new(Arc::clone(&session));
         let link = Arc::new(ClientLink(session));
         let inner = if tapped {

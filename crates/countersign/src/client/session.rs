@@ -12,8 +12,10 @@ use countersign_proto::{
     ChallengeId, CodePoints, FrameKind, Misuse, PeerSettings, Role, Setting, Violation,
 };
 use exported_authenticator::{AuthenticatorRequest, Connection, ExporterValues};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
+use super::proofs::{Peer, Proofs, offered};
 use super::{AuthConfig, ClientCredential, Origin, Resolution};
 
 /// Is told what happens on a client's connections. Called in order for each connection; must not
@@ -40,6 +42,15 @@ pub enum Event {
         /// Why it was declined.
         reason: Option<String>,
     },
+    /// The server has proven that it holds the key of a further certificate.
+    ServerCertificate {
+        /// The certificates, end entity first.
+        chain: Vec<CertificateDer<'static>>,
+        /// The dNSNames and iPAddresses of the first.
+        names: Vec<String>,
+        /// Why the chain is not accepted; `None` if it is.
+        rejected: Option<String>,
+    },
     /// The connection ended.
     Closed(Closed),
 }
@@ -54,9 +65,10 @@ pub(crate) struct ClientSession {
     changed: Notify,
 }
 
-struct State {
+pub(super) struct State {
     machine: Option<ClientMachine>,
-    closed: Option<Closed>,
+    pub(super) proofs: Proofs,
+    pub(super) closed: Option<Closed>,
 }
 
 impl ClientSession {
@@ -65,22 +77,32 @@ impl ClientSession {
         config: Arc<AuthConfig>,
         origin: Origin,
         values: Option<ExporterValues>,
-    ) -> Self {
+        peer: &Peer,
+    ) -> Arc<Self> {
         let values = values.map(Arc::new);
         let machine = values.clone().map(|values| {
             let algorithms = config.provider.signature_verification_algorithms;
             let connection = Connection::new(values, Role::Client, algorithms);
-            ClientMachine::new(connection, config.points, config.limit)
+            let machine = ClientMachine::new(connection, config.points, config.limit);
+            match &config.authority {
+                Some(rules) => machine.with_server_certificates(offered(rules)),
+                None => machine,
+            }
         });
-        Self {
+        let proofs = Proofs::new(&origin, peer);
+        Arc::new(Self {
             config,
             origin,
             values,
-            state: Mutex::new(State { machine, closed: None }),
+            state: Mutex::new(State { machine, proofs, closed: None }),
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
             changed: Notify::new(),
-        }
+        })
+    }
+
+    pub(super) fn config(&self) -> &AuthConfig {
+        &self.config
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -98,6 +120,23 @@ impl ClientSession {
 
     pub(super) fn closed_reason(&self) -> Option<Closed> {
         self.lock().closed.clone()
+    }
+
+    pub(super) fn accepts_server_certificates(&self) -> bool {
+        let state = self.lock();
+        state.machine.as_ref().is_some_and(ClientMachine::accepts_server_certificates)
+    }
+
+    /// The server broke a rule, as was found out away from the transport.
+    pub(super) fn violate(&self, violation: Violation) {
+        let mut state = self.lock();
+        if let Some(machine) = &mut state.machine {
+            machine.fail(violation);
+        }
+        state.proofs.closing.get_or_insert(violation);
+        drop(state);
+        self.wake();
+        self.changed.notify_waiters();
     }
 
     pub(super) fn set_limit(&self, limit: u32) -> Result<(), Misuse> {
@@ -209,7 +248,7 @@ impl ClientSession {
         done
     }
 
-    fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: &Event) {
         if let Some(observer) = &self.config.observer {
             observer.event(&self.origin, event);
         }
@@ -220,7 +259,7 @@ impl ClientSession {
         self.waker.wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done where a panic could strike, so the state is still good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -312,15 +351,24 @@ impl Link for ClientLink {
         }
     }
 
-    fn frame(&self, _kind: FrameKind, payload: Bytes) -> Result<(), Violation> {
+    fn frame(&self, kind: FrameKind, payload: Bytes) -> Result<(), Violation> {
         let events = {
             let mut state = self.0.lock();
             let machine = state.machine.as_mut().ok_or(Violation::NotNegotiated)?;
+            if kind == FrameKind::ServerCertificate {
+                let proof = machine.server_certificate(payload)?;
+                drop(state);
+                return self.0.take_proof(proof);
+            }
             machine.requests(&payload)?;
             self.drain(machine)
         };
         self.handle(events);
         Ok(())
+    }
+
+    fn origin(&self, payload: &Bytes) {
+        self.0.lock().proofs.authority.claim(payload);
     }
 
     fn poll_transmit(&self, cx: &mut Context<'_>, max_payload: usize) -> Poll<Transmit> {
@@ -331,6 +379,9 @@ impl Link for ClientLink {
         let (transmit, events) = {
             let mut state = self.0.lock();
             let closed = state.closed.is_some();
+            if let Some(violation) = state.proofs.closing.filter(|_| !closed) {
+                return Poll::Ready(Transmit::Close(violation));
+            }
             match &mut state.machine {
                 Some(machine) if !closed => {
                     (machine.poll_transmit(max_payload), self.drain(machine))

@@ -9,10 +9,11 @@ use h3::error::{Code, ConnectionError, StreamError};
 use http::{Request, Response, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
+use rustls::pki_types::CertificateDer;
 
 use super::server::remove_connection_fields;
 use super::{BoxError, ResponseBody, TransferError};
-use crate::client::{AuthConfig, ClientHandle, ClientLink, ClientSession, Origin};
+use crate::client::{AuthConfig, ClientHandle, ClientLink, ClientSession, Origin, Peer};
 
 /// Opens connections. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +65,12 @@ impl Handshaker {
         let values = countersign_h3::exporter_values(&quic, &self.auth.provider)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
             .ok();
-        let session = Arc::new(ClientSession::new(Arc::clone(&self.auth), origin, values));
+        let chain = quic.peer_identity().and_then(|chain| chain.downcast().ok());
+        let peer = Peer {
+            chain: chain.map(|chain: Box<Vec<CertificateDer<'static>>>| *chain).unwrap_or_default(),
+            address: Some(quic.remote_address()),
+        };
+        let session = ClientSession::new(Arc::clone(&self.auth), origin, values, &peer);
         let handle = ClientHandle::new(Arc::clone(&session));
         let below = countersign_h3::Connection::new(quic.clone(), Arc::new(ClientLink(session)));
         let (mut driver, send) = h3::client::builder().build(below).await?;

@@ -9,18 +9,20 @@ use h3::error::{Code, ConnectionError, StreamError};
 use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt;
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::{BoxError, RequestBody};
-use crate::server::{AuthConfig, AuthHandle, ServerLink, ServerSession};
+use crate::server::{AuthConfig, AuthHandle, Listening, ServerLink, ServerSession};
 
 /// Turns QUIC connections into [`Connection`]s. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     auth: Arc<AuthConfig>,
     max_field_section_size: u64,
+    tls: Option<(Arc<quinn::ServerConfig>, Arc<rustls::ServerConfig>)>,
 }
 
 /// A QUIC connection that cannot be served.
@@ -30,6 +32,9 @@ pub enum AcceptError {
     /// The QUIC handshake failed.
     #[error("the QUIC handshake failed: {0}")]
     Quic(#[from] quinn::ConnectionError),
+    /// The TLS configuration is none for QUIC.
+    #[error("the TLS configuration cannot be used for QUIC: {0}")]
+    Config(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
     /// The client ended the connection before HTTP/3 had begun.
     #[error("HTTP/3 could not be set up: {0}")]
     Http(#[from] ConnectionError),
@@ -39,7 +44,16 @@ impl Acceptor {
     /// Asks by the rules of `auth`. The QUIC endpoint's TLS configuration has ALPN
     /// [`super::ALPN_H3`] and the same cryptographic provider.
     pub fn new(auth: Arc<AuthConfig>) -> Self {
-        Self { auth, max_field_section_size: 64 * 1024 }
+        Self { auth, max_field_section_size: 64 * 1024, tls: None }
+    }
+
+    /// Accepts with `quic`, whose cryptography is made of `tls`, in place of the endpoint's configuration.
+    ///
+    /// That is what it takes to offer the server's further certificates over HTTP/3: what a ClientHello
+    /// offered is not to be had otherwise.
+    pub fn tls(mut self, quic: quinn::ServerConfig, tls: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some((Arc::new(quic), tls));
+        self
     }
 
     /// The largest header section to accept, in bytes. Default 65,536.
@@ -54,11 +68,20 @@ impl Acceptor {
         incoming: quinn::Incoming,
     ) -> Result<(Connection, AuthHandle), AcceptError> {
         // Awaiting the connection, not its 0-RTT form, is what keeps early data out.
-        let quic = incoming.await?;
+        let (quic, hello) = match &self.tls {
+            Some((quic, tls)) if self.auth.server_certificates.is_some() => {
+                let (tls, listening) = Listening::on(tls);
+                let mut quic = quinn::ServerConfig::clone(quic);
+                quic.crypto = Arc::new(QuicServerConfig::try_from(tls)?);
+                let quic = incoming.accept_with(Arc::new(quic))?.await?;
+                (quic, listening.heard())
+            }
+            _ => (incoming.await?, None),
+        };
         let values = countersign_h3::exporter_values(&quic, &self.auth.provider)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
             .ok();
-        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), values));
+        let session = ServerSession::new(Arc::clone(&self.auth), values, hello);
         let chain = quic.peer_identity().and_then(|chain| chain.downcast().ok());
         if let Some::<Box<Vec<CertificateDer<'static>>>>(chain) = chain {
             session.grant_handshake(&chain);

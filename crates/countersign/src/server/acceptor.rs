@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::hello::Listening;
 use super::session::{ServerLink, ServerSession};
 use super::{AuthConfig, AuthHandle};
 use crate::ALPN_H2;
@@ -37,7 +38,15 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = self.tls.accept(io).await?;
+        let (tls, listening) = match &self.auth.server_certificates {
+            Some(_) => {
+                let (tls, listening) = Listening::on(self.tls.config());
+                (TlsAcceptor::from(Arc::new(tls)), Some(listening))
+            }
+            None => (self.tls.clone(), None),
+        };
+        let stream = tls.accept(io).await?;
+        let hello = listening.and_then(|listening| listening.heard());
         let (_, connection) = stream.get_ref();
         let h2 = connection.alpn_protocol() == Some(ALPN_H2);
         let values = if h2 {
@@ -46,7 +55,7 @@ impl Acceptor {
             None
         };
         let tapped = values.is_some();
-        let session = Arc::new(ServerSession::new(Arc::clone(&self.auth), values));
+        let session = ServerSession::new(Arc::clone(&self.auth), values, hello);
         if let Some(chain) = connection.peer_certificates() {
             let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
             session.grant_handshake(&chain);

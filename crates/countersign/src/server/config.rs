@@ -15,6 +15,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
+use super::ServerCertificates;
+
 /// A condition on a chain beyond what its verifier checks.
 type Constraint = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync>;
 
@@ -153,6 +155,7 @@ pub struct AuthConfig {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) answer_timeout: Duration,
     pub(crate) max_frame_len: usize,
+    pub(crate) server_certificates: Option<Arc<ServerCertificates>>,
 }
 
 impl AuthConfig {
@@ -167,6 +170,7 @@ impl AuthConfig {
             max_frame_len: 64 * 1024,
             points: CodePoints::default(),
             message_type: MessageType::ClientCertificateRequest,
+            server_certificates: None,
         }
     }
 
@@ -186,6 +190,7 @@ pub struct AuthConfigBuilder {
     max_frame_len: usize,
     points: CodePoints,
     message_type: MessageType,
+    server_certificates: Option<Arc<ServerCertificates>>,
 }
 
 /// A configuration that cannot be used.
@@ -251,6 +256,13 @@ impl AuthConfigBuilder {
         self
     }
 
+    /// Further certificates of the server, to be offered to clients that take them (server draft).
+    /// Default: no support is announced.
+    pub fn server_certificates(mut self, certificates: Arc<ServerCertificates>) -> Self {
+        self.server_certificates = Some(certificates);
+        self
+    }
+
     /// Checks everything and builds.
     pub fn build(self) -> Result<AuthConfig, ConfigError> {
         self.points.check()?;
@@ -289,6 +301,7 @@ impl AuthConfigBuilder {
             provider: self.provider,
             answer_timeout: self.answer_timeout,
             max_frame_len: self.max_frame_len,
+            server_certificates: self.server_certificates,
         })
     }
 }

@@ -7,7 +7,7 @@ use countersign_proto::Rejection;
 use countersign_proto::link::Closed;
 
 use super::session::{Outcome, ServerSession, Step};
-use super::{AuthConfig, Identity};
+use super::{AuthConfig, Identity, OfferError, ServerCertificate};
 
 /// One connection's identities, and the way to ask for more. Cheap to clone.
 ///
@@ -124,6 +124,22 @@ impl AuthHandle {
             }
             changed.await;
         }
+    }
+
+    /// Offers a secondary certificate of the server, unless the client has been offered it already, ahead
+    /// of whatever the connection sends next. Signs with the certificate's key on the spot.
+    ///
+    /// What [`ServerCertificates`](super::ServerCertificates) offers unasked need not be offered. Offer only what is served on
+    /// this connection (server draft, section 3.2).
+    pub fn offer(&self, certificate: &Arc<ServerCertificate>) -> Result<(), OfferError> {
+        self.session.offer(certificate)
+    }
+
+    /// Whether the client has been shown a certificate for `host` on this connection, in the handshake or
+    /// since. `None` if it is not known what the handshake was answered with, because no secondary
+    /// certificates are configured.
+    pub fn is_certified_for(&self, host: &str) -> Option<bool> {
+        self.session.is_certified_for(host)
     }
 
     /// Why the connection can no longer be used, once it cannot.

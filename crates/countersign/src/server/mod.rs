@@ -1,17 +1,24 @@
 //! The server's side: ask, verify, hold identities.
 
 mod acceptor;
+mod certificates;
 mod config;
 mod handle;
+mod hello;
 mod identity;
 mod layer;
+mod offering;
 mod session;
 
 pub use acceptor::{Acceptor, ServerStream};
+pub use certificates::{ServerCertificate, ServerCertificates};
 pub use config::{AuthConfig, AuthConfigBuilder, ConfigError, CredentialKind};
 pub use handle::{AuthHandle, Denied};
 pub use identity::{Identity, Source};
 pub use layer::{RequireCredential, RequireCredentialLayer, WithAuthHandle};
+pub use offering::OfferError;
 
+#[cfg(feature = "h3")]
+pub(crate) use hello::Listening;
 #[cfg(feature = "h3")]
 pub(crate) use session::{ServerLink, ServerSession};

@@ -19,6 +19,8 @@ use exported_authenticator::{Connection, ExporterValues, Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
 
+use super::hello::Hello;
+use super::offering::Offering;
 use super::{AuthConfig, Denied, Identity, Source};
 
 /// What became of a question, for everybody who asked it.
@@ -34,9 +36,10 @@ pub(crate) struct ServerSession {
     changed: Notify,
 }
 
-struct State {
+pub(super) struct State {
     /// None where the connection cannot carry the extension.
-    machine: Option<ServerMachine>,
+    pub(super) machine: Option<ServerMachine>,
+    pub(super) offering: Offering,
     asks: HashMap<ChallengeId, Ask>,
     /// Answers to generic challenges that are being verified.
     verifying: usize,
@@ -53,8 +56,8 @@ struct State {
     identities: Vec<Identity>,
     /// Why the handshake's certificate is not a credential that it could have been.
     handshake_rejected: Vec<(usize, Rejection)>,
-    closing: Option<Violation>,
-    closed: Option<Closed>,
+    pub(super) closing: Option<Violation>,
+    pub(super) closed: Option<Closed>,
 }
 
 /// A question that the client has not answered.
@@ -74,21 +77,24 @@ pub(super) enum Step {
 }
 
 impl ServerSession {
-    /// Without exported values the connection cannot carry the extension.
-    pub(crate) fn new(config: Arc<AuthConfig>, values: Option<ExporterValues>) -> Self {
+    /// Without exported values the connection cannot carry the extension; without what its ClientHello
+    /// offered, the server draft's part of it.
+    pub(crate) fn new(
+        config: Arc<AuthConfig>,
+        values: Option<ExporterValues>,
+        hello: Option<Hello>,
+    ) -> Arc<Self> {
         let provider = &config.provider;
         let machine = values.map(|values| {
             let algorithms = provider.signature_verification_algorithms;
             let connection = Connection::new(Arc::new(values), Role::Server, algorithms);
-            ServerMachine::new(
-                connection,
-                config.points,
-                config.policy.clone(),
-                provider.secure_random,
-            )
+            let mut policy = config.policy.clone();
+            policy.server_certificates = config.server_certificates.is_some() && hello.is_some();
+            ServerMachine::new(connection, config.points, policy, provider.secure_random)
         });
         let state = State {
             machine,
+            offering: Offering::new(hello),
             asks: HashMap::new(),
             verifying: 0,
             asked_on_connect: false,
@@ -97,13 +103,17 @@ impl ServerSession {
             closing: None,
             closed: None,
         };
-        Self {
+        let session = Arc::new(Self {
             config,
             state: Mutex::new(state),
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
             changed: Notify::new(),
+        });
+        if let Some(certificates) = &session.config.server_certificates {
+            certificates.enlist(&session);
         }
+        session
     }
 
     /// Grants what a certificate from the handshake is accepted as.
@@ -308,12 +318,12 @@ impl ServerSession {
         self.changed.notify_waiters();
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.pending.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done where a panic could strike, so the state is still good.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -342,6 +352,20 @@ impl State {
 #[derive(Clone)]
 pub(crate) struct ServerLink(pub(crate) Arc<ServerSession>);
 
+impl ServerLink {
+    /// Begins what begins once both sides have announced support.
+    fn begin(&self, mut guard: MutexGuard<'_, State>) {
+        let state = &mut *guard;
+        self.0.ask_on_connect(state);
+        let offers = state.offering.begin(state.machine.as_ref());
+        drop(guard);
+        if offers {
+            self.0.offer_unasked();
+        }
+        self.0.wake();
+    }
+}
+
 impl Link for ServerLink {
     fn role(&self) -> Role {
         Role::Server
@@ -364,9 +388,7 @@ impl Link for ServerLink {
         if let Some(machine) = &mut state.machine {
             machine.settings_sent();
         }
-        self.0.ask_on_connect(&mut state);
-        drop(state);
-        self.0.wake();
+        self.begin(state);
         self.0.changed.notify_waiters();
     }
 
@@ -383,9 +405,7 @@ impl Link for ServerLink {
                 tracing::debug!(?settings, "the client's settings");
             }
         }
-        self.0.ask_on_connect(&mut state);
-        drop(state);
-        self.0.wake();
+        self.begin(state);
         self.0.changed.notify_waiters();
         Ok(())
     }
@@ -434,11 +454,17 @@ impl Link for ServerLink {
         };
         let frame = machine.poll_transmit(max_payload);
         while let Some(event) = machine.poll_event() {
-            if let ServerEvent::ChallengeTooLong(id) = event
-                && let Some(ask) = state.asks.remove(&id)
-            {
-                tracing::warn!("a challenge is longer than the client's largest frame");
-                ask.outcome.send_replace(Some(Err(Denied::Missing)));
+            match event {
+                ServerEvent::PeerSettings(_) => {}
+                ServerEvent::ChallengeTooLong(id) => {
+                    tracing::warn!("a challenge is longer than the client's largest frame");
+                    if let Some(ask) = state.asks.remove(&id) {
+                        ask.outcome.send_replace(Some(Err(Denied::Missing)));
+                    }
+                }
+                ServerEvent::OfferTooLong(_) => {
+                    tracing::warn!("a certificate is longer than the client's largest frame");
+                }
             }
         }
         match frame {

@@ -1,0 +1,123 @@
+//! Offering secondary certificates on one connection (server draft, section 3.2).
+
+use std::sync::Arc;
+
+use countersign_proto::Misuse;
+use countersign_proto::server::ServerMachine;
+use exported_authenticator::AuthenticateError;
+
+use super::ServerCertificate;
+use super::hello::Hello;
+use super::session::ServerSession;
+use crate::names::covers;
+
+/// A secondary certificate could not be offered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// The connection cannot carry it: no support on either side, or closed.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+    /// No authenticator can be made, for example because the client verifies no such signatures.
+    #[error("no authenticator can be made for the certificate: {0}")]
+    Authenticate(#[from] AuthenticateError),
+}
+
+/// What a connection knows of its handshake, and what it has offered since.
+pub(super) struct Offering {
+    hello: Option<Hello>,
+    begun: bool,
+    offered: Vec<Arc<ServerCertificate>>,
+}
+
+impl Offering {
+    pub(super) fn new(hello: Option<Hello>) -> Self {
+        Self { hello, begun: false, offered: Vec::new() }
+    }
+
+    /// Whether it is time to offer what is offered unasked.
+    pub(super) fn begin(&mut self, machine: Option<&ServerMachine>) -> bool {
+        let can_offer = machine.is_some_and(ServerMachine::can_offer);
+        can_offer && !std::mem::replace(&mut self.begun, true)
+    }
+
+    fn has(&self, certificate: &ServerCertificate) -> bool {
+        let leaf = certificate.leaf();
+        let handshake = self.hello.as_ref().and_then(|hello| hello.leaf.as_ref());
+        leaf == handshake || self.offered.iter().any(|offered| offered.leaf() == leaf)
+    }
+}
+
+impl ServerSession {
+    /// Offers what the connection was not offered yet and what it is to be offered unasked.
+    pub(super) fn offer_unasked(self: &Arc<Self>) {
+        let Some(certificates) = self.config().server_certificates.clone() else {
+            return;
+        };
+        let session = Arc::clone(self);
+        // Signing is no work for the connection's task.
+        tokio::spawn(async move {
+            session.forget_replaced();
+            for certificate in certificates.unasked() {
+                if let Err(error) = session.offer(&certificate) {
+                    let names = certificate.names();
+                    tracing::debug!(?names, %error, "a secondary certificate is not offered");
+                }
+            }
+        });
+    }
+
+    /// Offers `certificate`, unless the client has it already.
+    pub(super) fn offer(&self, certificate: &Arc<ServerCertificate>) -> Result<(), OfferError> {
+        let (offer, offered) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            if state.closed.is_some() || state.closing.is_some() {
+                return Err(Misuse::Closed.into());
+            }
+            if state.offering.has(certificate) {
+                return Ok(());
+            }
+            let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
+            let hello = state.offering.hello.as_ref().ok_or(Misuse::NotNegotiated)?;
+            let (offer, offered) = (machine.begin_offer()?, Arc::clone(&hello.offered));
+            state.offering.offered.push(Arc::clone(certificate));
+            (offer, offered)
+        };
+        let authenticated = offer.authenticate(&offered, certificate.credential());
+        let mut state = self.lock();
+        match authenticated {
+            Ok(authenticator) => {
+                let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
+                machine.offer(offer.id(), authenticator)?;
+                drop(state);
+                self.wake();
+                Ok(())
+            }
+            Err(error) => {
+                state.offering.offered.retain(|one| !Arc::ptr_eq(one, certificate));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What was replaced is not served any more.
+    fn forget_replaced(&self) {
+        let Some(certificates) = &self.config().server_certificates else {
+            return;
+        };
+        let current = certificates.current();
+        let is_current =
+            |one: &Arc<ServerCertificate>| current.iter().any(|now| now.leaf() == one.leaf());
+        self.lock().offering.offered.retain(is_current);
+    }
+
+    /// Whether the handshake's certificate, or one that was offered and is still current, is for `host`.
+    /// `None` if it is not known what the handshake was answered with.
+    pub(super) fn is_certified_for(&self, host: &str) -> Option<bool> {
+        let state = self.lock();
+        let offering = &state.offering;
+        let handshake = offering.hello.as_ref()?.leaf.as_ref()?;
+        Some(covers(handshake, host) || offering.offered.iter().any(|one| one.covers(host)))
+    }
+}
