@@ -210,6 +210,7 @@ impl Vector {
         let validated = if self.request.0.is_empty() {
             connection
                 .validate_spontaneous(&self.authenticator.0, &client_hello())
+                .map(Validated::Proven)
                 .map_err(|error| error.to_string())
         } else {
             self.answer(&mut connection)

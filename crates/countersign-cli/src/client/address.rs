@@ -3,6 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use countersign::BoxFuture;
+use countersign::client::Origin;
+
 use crate::failure::{Exit, Failure};
 
 /// `--resolve HOST:PORT:ADDR[,ADDR]`; `*` is any host.
@@ -26,6 +29,17 @@ pub(crate) struct ConnectTo {
 pub(crate) struct Overrides {
     pub(crate) resolve: Vec<Resolve>,
     pub(crate) connect_to: Vec<ConnectTo>,
+}
+
+impl countersign::client::Resolve for Overrides {
+    fn resolve(&self, origin: &Origin) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
+        let (host, port) = (origin.host().to_owned(), origin.port());
+        Box::pin(async move {
+            self.addresses(&host, port)
+                .await
+                .map_err(|failure| std::io::Error::other(failure.to_string()))
+        })
+    }
 }
 
 impl Overrides {

@@ -181,7 +181,7 @@ impl Dialer {
         let tcp_time = begin.elapsed();
         let remote = tcp.peer_addr().map_err(|error| unreachable(origin, &error))?;
         let (stream, handle) = handshaker
-            .connect(tcp, origin.clone())
+            .connect_to(tcp, origin.clone(), remote)
             .await
             .map_err(|error| tls_failure(origin, &error))?;
         let h2 = stream.alpn() == Some(b"h2");

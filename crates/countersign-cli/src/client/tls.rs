@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -25,11 +26,32 @@ pub(crate) enum Trust {
     Anybody,
 }
 
+impl Trust {
+    /// What decides about a server's certificate.
+    pub(crate) fn verifier(
+        self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+        let roots = match self {
+            Self::Anybody => return Ok(Arc::new(AnyServer(Arc::clone(provider)))),
+            Self::Roots(roots) => roots,
+            Self::System => system_roots()?,
+        };
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let verifier = builder.build().map_err(|error| {
+            Failure::new(Exit::CaFile, format!("no authorities can be trusted: {error}"))
+        })?;
+        Ok(verifier)
+    }
+}
+
 /// A client's TLS, to be turned into a rustls configuration.
 #[derive(Debug)]
 pub(crate) struct Tls {
     pub(crate) provider: Arc<CryptoProvider>,
-    pub(crate) trust: Trust,
+    /// From [`Trust::verifier`].
+    pub(crate) verifier: Arc<dyn ServerCertVerifier>,
     /// What to offer, the most wanted first. HTTP/3 is only offered alone: it means QUIC.
     pub(crate) protocols: Vec<Protocol>,
     /// What may be shown in the handshake itself, if the server asks there.
@@ -50,15 +72,10 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(versions)
             .map_err(failed)?;
-        let builder = match self.trust {
-            Trust::Roots(roots) => builder.with_root_certificates(roots),
-            Trust::System => builder.with_root_certificates(system_roots()?),
-            Trust::Anybody => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyServer(self.provider))),
-        };
-        let mut config =
-            builder.with_client_cert_resolver(Arc::new(InHandshake(self.in_handshake)));
+        let mut config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier)
+            .with_client_cert_resolver(Arc::new(InHandshake(self.in_handshake)));
         let ids = self.protocols.iter().map(|protocol| protocol.alpn().into());
         config.alpn_protocols = ids.collect();
         // TLS 1.2 can only carry the extension with the extended master secret; every server of these

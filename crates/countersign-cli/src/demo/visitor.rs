@@ -90,8 +90,8 @@ impl Visitor {
             .add(stage.pki.server_ca.clone())
             .map_err(|error| Failure::new(Exit::CaFile, error))?;
         let tls = Tls {
+            verifier: Trust::Roots(roots).verifier(&provider)?,
             provider,
-            trust: Trust::Roots(roots),
             protocols: vec![protocol],
             in_handshake: Vec::new(),
         };

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use countersign::client::DnsRule;
+
 use crate::client::{ConnectTo, Resolve};
 use crate::code_points::CodePointArgs;
 use crate::identity::IdentityArg;
@@ -11,7 +13,8 @@ use crate::identity::IdentityArg;
 /// own certificate, 60 server's certificate, 95 HTTP/3. Of several failures the first one counts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to get, in this order; one connection for each origin
+    /// What to get, in this order; one connection for each origin, or for several whose certificates
+    /// the server shows on it
     #[arg(value_name = "URL", required = true)]
     pub(super) urls: Vec<String>,
 
@@ -56,6 +59,10 @@ pub(crate) struct Args {
     /// Connect to HOST2:PORT2 instead of HOST1:PORT1
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2")]
     pub(super) connect_to: Vec<ConnectTo>,
+    /// When to use a connection for a further origin that a certificate on it is for: once DNS leads
+    /// there too; or when the server claims it in an ORIGIN frame; or at once; or never
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Coalesce::Dns)]
+    pub(super) coalesce: Coalesce,
     /// Give up on a URL after this time
     #[arg(short = 'm', long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) max_time: Option<Duration>,
@@ -107,6 +114,27 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(super) code_points: CodePointArgs,
+}
+
+/// `--coalesce`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Coalesce {
+    Dns,
+    OriginFrame,
+    Certificate,
+    Never,
+}
+
+impl Coalesce {
+    /// When DNS is asked; `None` if no support for further certificates is announced.
+    pub(super) fn dns_rule(self) -> Option<DnsRule> {
+        match self {
+            Self::Dns => Some(DnsRule::Always),
+            Self::OriginFrame => Some(DnsRule::UnlessClaimed),
+            Self::Certificate => Some(DnsRule::Never),
+            Self::Never => None,
+        }
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

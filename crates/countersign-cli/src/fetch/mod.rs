@@ -12,8 +12,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign::client::{AuthConfig, ClientCredential, ClientHandle, Origin};
-use http::Response;
+use countersign::client::{AuthConfig, AuthorityRules, ClientCredential, ClientHandle, Origin};
+use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::sign::CertifiedKey;
 
@@ -30,6 +30,9 @@ use crate::complain;
 use crate::failure::{Exit, Failure};
 use crate::identity::{IdentityArg, read_roots};
 
+/// How long a server that has announced further certificates gets to show one, before another
+/// connection is opened.
+const SHOW_PATIENCE: Duration = Duration::from_millis(250);
 /// How long `--present` waits for the server to leave a challenge.
 const POOL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,7 +73,10 @@ struct Session {
     identities: Arc<Identities>,
     present: Vec<Arc<ClientCredential>>,
     dialer: Dialer,
+    /// By the origin that each was opened for.
     open: HashMap<Origin, Connection>,
+    /// Which origin's connection another one uses.
+    shared: HashMap<Origin, Origin>,
 }
 
 impl Session {
@@ -90,13 +96,15 @@ impl Session {
         let present: Vec<_> =
             load(&args.present)?.into_iter().map(|one| Arc::new(one.credential)).collect();
 
+        let trust = match &args.cacert {
+            _ if args.insecure => Trust::Anybody,
+            Some(path) => Trust::Roots(read_roots(path)?),
+            None => Trust::System,
+        };
+        let verifier = trust.verifier(&provider)?;
         let tls = Tls {
             provider: Arc::clone(&provider),
-            trust: match &args.cacert {
-                _ if args.insecure => Trust::Anybody,
-                Some(path) => Trust::Roots(read_roots(path)?),
-                None => Trust::System,
-            },
+            verifier: Arc::clone(&verifier),
             protocols: if args.http3 {
                 vec![Protocol::Http3]
             } else if args.http1_1 {
@@ -118,17 +126,22 @@ impl Session {
         // What is presented unasked may as well be asked for.
         let shown = credentials.iter().chain(&present).map(Arc::clone).collect();
         let identities = Arc::new(Identities::new(origins, shown, !present.is_empty()));
-        let auth = AuthConfig::builder(provider)
+        let overrides =
+            Overrides { resolve: args.resolve.clone(), connect_to: args.connect_to.clone() };
+        let mut auth = AuthConfig::builder(provider)
             .resolver(Arc::<Identities>::clone(&identities))
             .observer(Arc::new(reporter))
             .limit(limit)
-            .code_points(points)
-            .build()
-            .map_err(|error| Failure::new(Exit::Usage, error))?;
-        let overrides =
-            Overrides { resolve: args.resolve.clone(), connect_to: args.connect_to.clone() };
+            .code_points(points);
+        if let Some(dns) = args.coalesce.dns_rule() {
+            let rules =
+                AuthorityRules::new(verifier).dns(dns).resolver(Arc::new(overrides.clone()));
+            auth = auth.authority(rules);
+        }
+        let auth = auth.build().map_err(|error| Failure::new(Exit::Usage, error))?;
         let dialer = Dialer::new(tls, auth, overrides, points)?;
-        Ok(Self { args, plan, reporter, identities, present, dialer, open: HashMap::new() })
+        let (open, shared) = (HashMap::new(), HashMap::new());
+        Ok(Self { args, plan, reporter, identities, present, dialer, open, shared })
     }
 
     /// Fetches one URL, with `--max-time` and `--write-out` around it.
@@ -170,7 +183,8 @@ impl Session {
         stats.time_starttransfer = begin.elapsed();
         let status = response.status().as_u16();
         stats.status = status;
-        if let Some(connection) = self.open.get(&target.origin) {
+        let line = self.line(&target.origin).clone();
+        if let Some(connection) = self.open.get(&line) {
             stats.http_version = connection.facts.protocol.number();
         }
         stats.num_headers = response.headers().len();
@@ -187,10 +201,10 @@ impl Session {
             )),
             Ok(()) => Ok(()),
             Err(Cut::Failure(failure)) => Err(failure),
-            Err(Cut::Connection(error)) => Err(match self.open.get_mut(&target.origin) {
+            Err(Cut::Connection(error)) => Err(match self.open.get_mut(&line) {
                 Some(connection) => {
                     let failure = connection.explain(&error).await;
-                    self.close_if_over(&target.origin).await;
+                    self.close_if_over(&line).await;
                     failure
                 }
                 None => {
@@ -208,7 +222,8 @@ impl Session {
     ) -> Result<Response<ResponseBody>, Failure> {
         loop {
             let opened = self.ensure_open(&target.origin, stats).await?;
-            let Some(connection) = self.open.get_mut(&target.origin) else {
+            let line = self.line(&target.origin).clone();
+            let Some(connection) = self.open.get_mut(&line) else {
                 return Err(Failure::new(Exit::Connect, "the connection was closed at once"));
             };
             let protocol = connection.facts.protocol;
@@ -217,21 +232,34 @@ impl Session {
             stats.remote = Some(connection.facts.remote);
             self.reporter.request(&request, protocol);
             match connection.send(request).await {
+                Ok(response)
+                    if response.status() == StatusCode::MISDIRECTED_REQUEST
+                        && line != target.origin =>
+                {
+                    connection.handle.misdirected(&target.origin);
+                    self.reporter.misdirected(&target.origin, &line);
+                    self.shared.remove(&target.origin);
+                }
                 Ok(response) => return Ok(response),
                 // An old connection may have been closed while it was idle; a new one may not.
-                Err(NotSent::Closed(_)) if !opened => self.close_one(&target.origin).await,
+                Err(NotSent::Closed(_)) if !opened => self.close_one(&line).await,
                 Err(NotSent::Closed(failure) | NotSent::Failed(failure)) => {
-                    self.close_if_over(&target.origin).await;
+                    self.close_if_over(&line).await;
                     return Err(failure);
                 }
             }
         }
     }
 
-    /// Sees to it that there is a connection to `origin`; whether it was opened just now.
+    /// The origin whose connection `origin` uses.
+    fn line<'a>(&'a self, origin: &'a Origin) -> &'a Origin {
+        self.shared.get(origin).unwrap_or(origin)
+    }
+
+    /// Sees to it that there is a connection for `origin`; whether it was opened just now.
     async fn ensure_open(&mut self, origin: &Origin, stats: &mut Stats) -> Result<bool, Failure> {
-        self.close_if_over(origin).await;
-        if self.open.contains_key(origin) {
+        self.close_if_over(&self.line(origin).clone()).await;
+        if self.open.contains_key(origin) || self.share(origin).await {
             return Ok(false);
         }
         self.identities.connection_begins(origin);
@@ -249,6 +277,26 @@ impl Session {
             })?;
         }
         Ok(true)
+    }
+
+    /// Looks for an open connection whose server has shown a certificate for `origin`.
+    async fn share(&mut self, origin: &Origin) -> bool {
+        let before = self.shared.remove(origin);
+        for (with, connection) in &self.open {
+            let handle = &connection.handle;
+            if tokio::time::timeout(SHOW_PATIENCE, handle.becomes_authoritative_for(origin))
+                .await
+                .is_ok_and(|verdict| verdict.is_ok())
+            {
+                let with = with.clone();
+                if before.as_ref() != Some(&with) {
+                    self.reporter.shared(origin, &with);
+                }
+                self.shared.insert(origin.clone(), with);
+                return true;
+            }
+        }
+        false
     }
 
     /// Presents what `--present` names, unasked; the error is the end of a sentence.
@@ -320,6 +368,7 @@ impl Session {
     }
 
     async fn close_one(&mut self, origin: &Origin) {
+        self.shared.retain(|_, with| with != origin);
         if let Some(connection) = self.open.remove(origin) {
             let ended = connection.close().await;
             self.reporter.closed(origin, &ended);

@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use countersign::AuthenticatorRequest;
 use countersign::client::{ClientCredential, Event, Observer, Origin};
 use http::{HeaderMap, Request, Response, Version};
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -46,6 +47,13 @@ enum Line<'a> {
     Answer {
         context: String,
         subject: Option<String>,
+        reason: Option<&'a str>,
+    },
+    ServerCertificate {
+        subject: Option<String>,
+        names: &'a [String],
+        /// Why it is not accepted.
+        #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
     Response {
@@ -175,6 +183,32 @@ impl Reporter {
         self.line(&Line::Answer { context, subject, reason });
     }
 
+    fn server_certificate(
+        self,
+        chain: &[CertificateDer<'static>],
+        names: &[String],
+        reason: Option<&str>,
+    ) {
+        self.note(|| {
+            let verdict = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("The server proves a certificate for {}{verdict}", names.join(", "))
+        });
+        let subject = chain.first().map(|leaf| names::subject(leaf));
+        self.line(&Line::ServerCertificate { subject, names, reason });
+    }
+
+    /// A request for `origin` goes over the connection to another one.
+    pub(super) fn shared(self, origin: &Origin, with: &Origin) {
+        self.note(|| format!("The connection to {with} is {origin}'s, too"));
+    }
+
+    /// A request was refused as none for its connection.
+    pub(super) fn misdirected(self, origin: &Origin, with: &Origin) {
+        self.note(|| {
+            format!("421: the connection to {with} is not {origin}'s after all; opening another")
+        });
+    }
+
     fn note(self, text: impl FnOnce() -> String) {
         if self.verbose {
             eprintln!("* {}", text());
@@ -208,6 +242,9 @@ impl Observer for Reporter {
             Event::Challenge(request) => self.challenge(request),
             Event::Answer { context, credential, reason } => {
                 self.answer(context, credential.as_ref(), reason.as_deref());
+            }
+            Event::ServerCertificate { chain, names, rejected } => {
+                self.server_certificate(chain, names, rejected.as_deref());
             }
             // Told by whoever owns the connection, who knows more about its end.
             Event::Closed(_) => {}

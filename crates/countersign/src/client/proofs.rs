@@ -149,6 +149,26 @@ impl ClientHandle {
         }
     }
 
+    /// Waits until [`ClientHandle::is_authoritative_for`] says yes, for as long as only a certificate is missing
+    /// that the server may still show. Put a deadline around it.
+    pub async fn becomes_authoritative_for(
+        &self,
+        origin: &Origin,
+    ) -> Result<(), NotAuthoritative> {
+        loop {
+            let changed = self.session().changed().notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let unsettled = self.session().peer().is_some_and(|peer| !peer.received);
+            match self.is_authoritative_for(origin).await {
+                Err(NotAuthoritative::NotCertified)
+                    if unsettled || self.accepts_server_certificates() => {}
+                verdict => return verdict,
+            }
+            changed.await;
+        }
+    }
+
     /// The server has answered 421 (Misdirected Request) for `origin`: this connection is not used for it
     /// again.
     pub fn misdirected(&self, origin: &Origin) {
