@@ -7,11 +7,11 @@ use countersign::client::{
 };
 use countersign::{BoxFuture, Chain, Misuse};
 use countersign_testkit::tls::test_pki;
-use countersign_testkit::{TlsOptions, within};
+use countersign_testkit::{TlsOptions, Version, within};
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
 
-use crate::support::{Client, Version, credential, origin, provider, rules, serve, show};
+use crate::support::{Client, credential, origin, provider, rules, serve, show};
 
 async fn a_certificate_can_be_presented_unasked(version: Version) {
     within(async {
@@ -212,7 +212,7 @@ async fn the_limit_can_be_raised_on_a_live_connection() {
     .await;
 }
 
-crate::support::over_both_versions!(
+countersign_testkit::over_both_versions!(
     a_certificate_can_be_presented_unasked,
     a_presented_certificate_is_there_before_the_next_request,
     a_limit_of_one_is_enough_to_present,

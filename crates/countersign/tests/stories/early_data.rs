@@ -14,15 +14,14 @@ use countersign::server::{Acceptor, RequireCredentialLayer};
 use countersign::{client, h3};
 use countersign_testkit::relay::{Fate, Relay, Way};
 use countersign_testkit::tls::test_pki;
-use countersign_testkit::{PATIENCE, TlsOptions, within};
+use countersign_testkit::{PATIENCE, TlsOptions, quic, within};
+use quinn::TransportConfig;
 use rustls::HandshakeKind;
 use rustls::server::StoresServerSessions;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
-use crate::support::{
-    Send, connect_on, origin, provider, quic_client_config, quic_config, rules, show,
-};
+use crate::support::{Send, connect_on, origin, provider, quic_config, rules, show};
 
 /// Sessions that can be resumed again and again, as with several servers that do not tell each other. By
 /// itself rustls takes the early data of a session once.
@@ -74,8 +73,7 @@ fn router() -> Router {
 
 /// A server of this crate on the user's `tls`.
 fn serve(tls: rustls::ServerConfig) -> (SocketAddr, Counts) {
-    let config = quic_config(tls).unwrap();
-    let endpoint = quinn::Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = quic::server(tls, TransportConfig::default());
     let address = endpoint.local_addr().unwrap();
     let counts = Counts::default();
     let acceptor = h3::Acceptor::new(Arc::new(rules().build().unwrap()));
@@ -145,7 +143,7 @@ impl Visitor {
         let gate = Gate::new();
         let passing = Arc::clone(&gate);
         let relay = Relay::new(server, move |way, bytes| passing.fate(way, bytes)).await;
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = quic::client();
         let visitor = Self { endpoint, tls: using("h3"), server, gate, relay };
         visitor.visit().await;
         visitor
@@ -167,7 +165,7 @@ impl Visitor {
 
     /// A connection to `address` with a request for `path` in early data.
     async fn early(&self, address: SocketAddr, path: &str) -> Early {
-        let config = quic_client_config(self.tls.clone());
+        let config = quic_config(self.tls.clone());
         let connecting = self.endpoint.connect_with(config, address, "localhost").unwrap();
         let (quic, accepted) = connecting.into_0rtt().unwrap();
         let (mut send, response) = quic.open_bi().await.unwrap();
@@ -178,7 +176,7 @@ impl Visitor {
 
     /// HTTP/3 on a connection whose handshake is complete.
     async fn begin(&self, quic: quinn::Connection) -> h3::Client {
-        let config = quic_client_config(self.tls.clone());
+        let config = quic_config(self.tls.clone());
         let handshaker = h3::Handshaker::new(config, Arc::new(self.auth()));
         handshaker.begin(quic, origin(self.server)).await.unwrap().0
     }
@@ -241,8 +239,7 @@ async fn what_somebody_repeats_is_not_served() {
         assert_eq!(content(&early.response.read_to_end(1000).await.unwrap()), b"open");
         let record = visitor.gate.record.lock().unwrap().clone();
 
-        let hasty = quic_config(tls.clone()).unwrap();
-        let hasty = quinn::Endpoint::server(hasty, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let hasty = quic::server(tls.clone(), TransportConfig::default());
         let _repeating = repeat(&record, hasty.local_addr().unwrap()).await;
         let connecting = hasty.accept().await.unwrap().accept().unwrap();
         let (quic, _) = connecting.into_0rtt().unwrap();

@@ -2,9 +2,9 @@
 
 use countersign::client::NoCredentials;
 use countersign_testkit::tls::test_pki;
-use countersign_testkit::{Suite, TlsOptions, within};
+use countersign_testkit::{Suite, TlsOptions, Version, within};
 
-use crate::support::{Client, Version, device, provider, serve, user};
+use crate::support::{Client, device, provider, serve, user};
 
 fn with_client_certificate() -> TlsOptions {
     TlsOptions {

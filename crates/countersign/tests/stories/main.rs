@@ -6,6 +6,7 @@
 mod client;
 mod early_data;
 mod handshake;
+mod lossy;
 mod pool;
 mod quic;
 mod server;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign::{client, h3};
 use countersign_testkit::tls::test_pki;
-use countersign_testkit::{TlsOptions, within};
+use countersign_testkit::{TlsOptions, quic, within};
 
 use crate::support::{Send, connect_on, provider, rules, serve, show};
 
@@ -17,7 +17,7 @@ async fn the_server_says_1() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let auth = client::AuthConfig::builder(provider()).build().unwrap();
         let config = TlsOptions::default().alpn(["h3"]).client_config();
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = quic::client();
         let (_client, handle) = connect_on(&endpoint, config, auth, address).await;
         let settings = handle.peer_settings().await.unwrap();
         assert_eq!(settings.client_cert_auth, Some(1));
@@ -34,7 +34,7 @@ async fn an_identity_outlives_a_key_update_and_a_change_of_address() {
             .build()
             .unwrap();
         let config = TlsOptions::default().alpn(["h3"]).client_config();
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = quic::client();
         let (client, _handle) = connect_on(&endpoint, config, auth, address).await;
         let quic = client.quic().clone();
         let mut send = Send::H3(client);
@@ -57,7 +57,7 @@ async fn an_identity_does_not_come_along_to_a_resumed_connection() {
         let address = serve(&TlsOptions::default(), rules()).await;
         let config = TlsOptions::default().alpn([std::str::from_utf8(h3::ALPN_H3).unwrap()]);
         let config = config.client_config();
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = quic::client();
         for (identities, names) in [(&[&test_pki().alice][..], "user"), (&[], "")] {
             let auth = client::AuthConfig::builder(provider())
                 .resolver(Arc::new(show(address, identities)))

@@ -5,9 +5,9 @@ use std::time::Duration;
 use countersign::MessageType;
 use countersign::client::{ClientHandle, NoCredentials, StaticCredentials};
 use countersign_testkit::tls::test_pki;
-use countersign_testkit::{Suite, TlsOptions, within};
+use countersign_testkit::{Suite, TlsOptions, Version, within};
 
-use crate::support::{Client, Send, Version, device, rules, serve, show, user};
+use crate::support::{Client, Send, device, rules, serve, show, user};
 
 async fn a_device_on_connect_and_a_user_when_the_page_needs_one(version: Version) {
     //= specs/client-certs.md#section-1.2
@@ -288,7 +288,7 @@ async fn a_constraint_is_asked_after_the_verifier(version: Version) {
     .await;
 }
 
-crate::support::over_both_versions!(
+countersign_testkit::over_both_versions!(
     a_device_on_connect_and_a_user_when_the_page_needs_one,
     both_message_types_and_both_hashes_work,
     requests_that_need_the_same_credential_share_one_question,

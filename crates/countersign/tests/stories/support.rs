@@ -17,10 +17,11 @@ use countersign::server::{
 };
 use countersign::{Chain, Credential, h3};
 use countersign_testkit::tls::{roots, test_pki};
-use countersign_testkit::{TlsOptions, pki::Issued};
+use countersign_testkit::{Suite, TlsOptions, Version, pki::Issued, quic};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use quinn::TransportConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
@@ -56,32 +57,6 @@ pub(crate) fn rules() -> AuthConfigBuilder {
         .answer_timeout(Duration::from_secs(15))
 }
 
-/// The version of HTTP that a story is told over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    H2,
-    H3,
-}
-
-/// Makes two tests of each story: over TCP and over QUIC.
-macro_rules! over_both_versions {
-    ($($story:ident),* $(,)?) => {
-        mod h2 {
-            $(#[tokio::test]
-            async fn $story() {
-                super::$story(crate::support::Version::H2).await;
-            })*
-        }
-        mod h3 {
-            $(#[tokio::test]
-            async fn $story() {
-                super::$story(crate::support::Version::H3).await;
-            })*
-        }
-    };
-}
-pub(crate) use over_both_versions;
-
 /// Serves one router in the background until the test's runtime ends: HTTP/2 over TCP and HTTP/3 over
 /// UDP, on the same port.
 pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketAddr {
@@ -106,29 +81,16 @@ pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketA
 
 /// A TCP listener, and a QUIC endpoint on the same port where TLS 1.3 is spoken.
 async fn bind(tls: &TlsOptions) -> (TcpListener, Option<quinn::Endpoint>) {
+    if matches!(tls.suite, Suite::Tls12Sha256 | Suite::Tls12Sha384) {
+        return (TcpListener::bind("127.0.0.1:0").await.unwrap(), None);
+    }
     loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let Some(config) = quic_config(tls.server_config()) else {
-            return (tcp, None);
-        };
-        // Another program may have the port in UDP.
-        if let Ok(endpoint) = quinn::Endpoint::server(config, tcp.local_addr().unwrap()) {
-            return (tcp, Some(endpoint));
+        let udp = quic::server(tls.server_config(), TransportConfig::default());
+        // Another program may have the port in TCP.
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (tcp, Some(udp));
         }
     }
-}
-
-/// The same TLS for QUIC, with ALPN for HTTP/3, where TLS 1.3 is spoken.
-pub(crate) fn quic_config(mut tls: rustls::ServerConfig) -> Option<quinn::ServerConfig> {
-    tls.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
-    let crypto = quinn::crypto::rustls::QuicServerConfig::with_initial(Arc::new(tls), initial());
-    Some(quinn::ServerConfig::with_crypto(Arc::new(crypto.ok()?)))
-}
-
-/// The suite that QUIC's first packets are protected with, whatever is negotiated later.
-fn initial() -> rustls::quic::Suite {
-    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    suite.tls13().unwrap().quic_suite().unwrap()
 }
 
 async fn serve_h3(endpoint: quinn::Endpoint, acceptor: h3::Acceptor, app: Router) {
@@ -215,13 +177,10 @@ impl Client {
             .observer(log.clone())
             .build()
             .unwrap();
-        let mut config = tls.client_config();
+        let config = tls.client_config();
         let (send, handle) = match version {
             Version::H2 => connect_h2(config, auth, address).await,
-            Version::H3 => {
-                config.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
-                connect_h3(config, auth, address).await
-            }
+            Version::H3 => connect_h3(config, auth, address).await,
         };
         Self { send, handle, log, address }
     }
@@ -264,8 +223,7 @@ async fn connect_h3(
     auth: client::AuthConfig,
     address: SocketAddr,
 ) -> (Send, ClientHandle) {
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let (client, handle) = connect_on(&endpoint, config, auth, address).await;
+    let (client, handle) = connect_on(&quic::client(), config, auth, address).await;
     (Send::H3(client), handle)
 }
 
@@ -276,15 +234,13 @@ pub(crate) async fn connect_on(
     auth: client::AuthConfig,
     address: SocketAddr,
 ) -> (h3::Client, ClientHandle) {
-    let handshaker = h3::Handshaker::new(quic_client_config(config), Arc::new(auth));
+    let handshaker = h3::Handshaker::new(quic_config(config), Arc::new(auth));
     handshaker.connect(endpoint, address, origin(address)).await.unwrap()
 }
 
 /// The same TLS for QUIC.
-pub(crate) fn quic_client_config(tls: rustls::ClientConfig) -> quinn::ClientConfig {
-    let crypto =
-        quinn::crypto::rustls::QuicClientConfig::with_initial(Arc::new(tls), initial()).unwrap();
-    quinn::ClientConfig::new(Arc::new(crypto))
+pub(crate) fn quic_config(tls: rustls::ClientConfig) -> quinn::ClientConfig {
+    quic::client_config(tls, TransportConfig::default())
 }
 
 impl Send {
