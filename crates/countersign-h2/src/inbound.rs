@@ -1,8 +1,9 @@
 //! What the tap takes out of the peer's output before the stack reads it, without I/O.
 //!
 //! [`Inbound::filter`] works in place on the bytes that were read into the stack's own buffer. Frames
-//! of the extension and acknowledgements of its SETTINGS are removed, everything else stays as it is.
-//! Between two calls at most a part of one frame header is held back.
+//! of the extension and acknowledgements of its SETTINGS are removed, everything else stays as it is;
+//! SETTINGS and ORIGIN are read along. Between two calls at most a part of one frame header is held
+//! back.
 
 use bytes::{Bytes, BytesMut};
 use countersign_proto::link::{Link, Place};
@@ -21,6 +22,8 @@ enum Payload {
     Stack,
     /// It goes to the stack, and is read along: SETTINGS.
     Settings,
+    /// The same: ORIGIN.
+    Origin,
     /// It is taken out.
     Extension(FrameKind),
 }
@@ -145,7 +148,7 @@ impl Inbound {
                 self.left -= taken;
                 match self.payload {
                     Payload::Stack => kept.keep(taken as usize),
-                    Payload::Settings => {
+                    Payload::Settings | Payload::Origin => {
                         self.collected.extend_from_slice(piece);
                         kept.keep(taken as usize);
                     }
@@ -187,6 +190,7 @@ impl Inbound {
                 }
             }
             frame_type::SETTINGS => return false,
+            frame_type::ORIGIN if self.role == Role::Client => return false,
             other => {
                 if self.points.classify(other.into(), self.role).is_some() {
                     return false;
@@ -209,6 +213,10 @@ impl Inbound {
             Some(kind) if header.frame_type != frame_type::SETTINGS => {
                 self.begin_extension(kind, header, link, outbound.max_frame_size())?;
                 Ok(false)
+            }
+            _ if header.frame_type == frame_type::ORIGIN => {
+                self.begin_origin(header, link, outbound.max_frame_size());
+                Ok(true)
             }
             _ => Ok(self.begin_settings(header, link, outbound)),
         }
@@ -237,6 +245,14 @@ impl Inbound {
             self.payload = Payload::Settings;
         }
         true
+    }
+
+    /// What is wrong with ORIGIN is no error of ours: it is ignored, or the stack's to refuse.
+    fn begin_origin<L: Link + ?Sized>(&mut self, header: Header, link: &L, max_frame_size: u32) {
+        let accepted = header.len <= max_frame_size && header.len as usize <= link.max_frame_len();
+        if header.is_origin() && !self.in_block && accepted {
+            self.payload = Payload::Origin;
+        }
     }
 
     fn begin_extension<L: Link + ?Sized>(
@@ -283,6 +299,10 @@ impl Inbound {
                     }
                 }
                 link.peer_settings(&settings)
+            }
+            Payload::Origin => {
+                link.origin(&payload);
+                Ok(())
             }
             Payload::Extension(kind) => link.frame(kind, payload),
         }

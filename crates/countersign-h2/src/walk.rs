@@ -25,10 +25,14 @@ pub(crate) mod frame_type {
     pub(crate) const PUSH_PROMISE: u8 = 0x5;
     pub(crate) const GOAWAY: u8 = 0x7;
     pub(crate) const CONTINUATION: u8 = 0x9;
+    /// RFC 8336, section 2.
+    pub(crate) const ORIGIN: u8 = 0xc;
 }
 
 /// ACK, on SETTINGS.
 const FLAG_ACK: u8 = 0x1;
+/// The flags of ORIGIN with which it has another meaning, which nobody has given it so far.
+const FLAGS_UNLIKE_ORIGIN: u8 = 0x1 | 0x2 | 0x4 | 0x8;
 /// END_HEADERS, on HEADERS, PUSH_PROMISE and CONTINUATION.
 const FLAG_END_HEADERS: u8 = 0x4;
 /// The bytes of GOAWAY's payload that name the last stream.
@@ -74,6 +78,14 @@ impl Header {
     #[inline]
     pub(crate) fn is_settings(&self) -> bool {
         self.frame_type == frame_type::SETTINGS && self.stream == 0 && self.flags & FLAG_ACK == 0
+    }
+
+    /// An ORIGIN frame that is not to be ignored (RFC 8336, section 2.1).
+    #[inline]
+    pub(crate) fn is_origin(&self) -> bool {
+        self.frame_type == frame_type::ORIGIN
+            && self.stream == 0
+            && self.flags & FLAGS_UNLIKE_ORIGIN == 0
     }
 
     /// A well-formed acknowledgement of SETTINGS.

@@ -17,6 +17,8 @@ pub(crate) mod frame_type {
     pub(crate) const DATA: u64 = 0x0;
     pub(crate) const HEADERS: u64 = 0x1;
     pub(crate) const SETTINGS: u64 = 0x4;
+    /// RFC 9412, section 2.
+    pub(crate) const ORIGIN: u64 = 0xc;
     /// WebTransport's stream signal: it has no length, what follows is no frame any more.
     pub(crate) const WT_STREAM: u64 = 0x41;
 }

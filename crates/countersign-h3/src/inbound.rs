@@ -1,17 +1,17 @@
 //! What is taken out of the peer's unidirectional streams before the stack reads them, without I/O.
 //!
 //! The first stream that says it is the control stream is filtered: frames of the extension are
-//! removed and handed to the link, SETTINGS is read along, everything else stays as it is. Between two
-//! pieces of input at most a part of one frame header is held back. Push streams are looked at like
-//! request streams; QPACK's and unknown streams pass. A second control stream passes too: the stack
-//! refuses it.
+//! removed and handed to the link, SETTINGS and ORIGIN are read along, everything else stays as it
+//! is. Between two pieces of input at most a part of one frame header is held back. Push streams are
+//! looked at like request streams; QPACK's and unknown streams pass. A second control stream passes
+//! too: the stack refuses it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use countersign_proto::link::{Link, Place};
-use countersign_proto::{FrameKind, Setting, Violation, varint};
+use countersign_proto::{FrameKind, Role, Setting, Violation, varint};
 
 use crate::error::PeerError;
 use crate::frames::{FrameWalk, Head, Header, Rules, frame_type};
@@ -116,6 +116,8 @@ enum Payload {
     Stack,
     /// It goes to the stack, and is read along: SETTINGS.
     Settings,
+    /// The same: ORIGIN.
+    Origin,
     /// It is taken out.
     Extension(FrameKind),
 }
@@ -159,7 +161,7 @@ impl Control {
                 // Collected as it arrives: a declared length is no reason to reserve anything.
                 match self.payload {
                     Payload::Stack => ready.push_back(piece),
-                    Payload::Settings => {
+                    Payload::Settings | Payload::Origin => {
                         self.collected.extend_from_slice(&piece);
                         ready.push_back(piece);
                     }
@@ -210,7 +212,13 @@ impl Control {
             {
                 Ok(Payload::Stack)
             }
-            None => rules.accept_length(header).map(|()| Payload::Stack),
+            None => {
+                rules.accept_length(header)?;
+                let is_origin =
+                    header.frame_type == frame_type::ORIGIN && rules.role == Role::Client;
+                let accepted = header.len <= rules.link.max_frame_len() as u64;
+                Ok(if is_origin && accepted { Payload::Origin } else { Payload::Stack })
+            }
             Some(kind) => {
                 rules.link.frame_header(kind, Place::Control, header.len)?;
                 //= specs/client-certs.md#decisions-frames
@@ -231,6 +239,10 @@ impl Control {
         match std::mem::replace(&mut self.payload, Payload::Stack) {
             Payload::Stack => Ok(()),
             Payload::Settings => Ok(rules.link.peer_settings(&parse_settings(&payload)?)?),
+            Payload::Origin => {
+                rules.link.origin(&payload);
+                Ok(())
+            }
             Payload::Extension(kind) => Ok(rules.link.frame(kind, payload)?),
         }
     }

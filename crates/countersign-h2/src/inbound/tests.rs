@@ -93,6 +93,62 @@ fn a_frame_inside_a_header_block_is_a_violation_and_what_came_before_is_kept() {
     assert_eq!((output, result), ([block, end].concat(), Ok(())));
 }
 
+/// The payloads of ORIGIN that the link was told.
+fn origins(setup: &Setup) -> Vec<Bytes> {
+    let events = setup.link.events().into_iter();
+    events
+        .filter_map(|event| if let Event::Origin(payload) = event { Some(payload) } else { None })
+        .collect()
+}
+
+#[test]
+fn origin_is_read_along_however_the_input_is_cut() {
+    let entry = b"\x00\x0ehttps://a.test";
+    let input = [
+        frame(frame_type::ORIGIN, 0, 0, entry),
+        frame(frame_type::DATA, 0, 1, entry),
+        frame(frame_type::ORIGIN, 0xf0, 0x8000_0000, b""),
+        frame(0xf5, 0, 0, b"ours"),
+    ];
+    let output = input[..3].concat();
+    let input = input.concat();
+    for chunk in 1..=input.len() {
+        let mut setup = Setup::client();
+        assert_eq!(setup.feed(&input, chunk), (output.clone(), Ok(())));
+        assert_eq!(origins(&setup), [&entry[..], b""]);
+        assert_eq!(setup.link.frames(), ["ours"]);
+    }
+}
+
+#[test]
+fn origin_that_is_to_be_ignored_is_the_stacks_alone() {
+    let mut too_long = Setup::client();
+    too_long.link.max_frame_len = 3;
+    let mut in_block = Setup::client();
+    let open = frame(frame_type::HEADERS, 0, 1, b"abc");
+    in_block.feed(&open, 64).1.unwrap();
+    let mut server = Setup::client();
+    server.inbound = Inbound::new(Role::Server, CodePoints::default());
+    let _preface = server.feed(&[b'P'; PREFACE_LEN as usize], 64);
+    let mut cases = vec![(too_long, 0, 0), (in_block, 0, 0), (server, 0, 0)];
+    cases.extend([1, 2, 4, 8, 0xff].map(|flags| (Setup::client(), flags, 0)));
+    cases.extend([1, 2].map(|stream| (Setup::client(), 0, stream)));
+    for (mut setup, flags, stream) in cases {
+        let ignored = frame(frame_type::ORIGIN, flags, stream, b"\x00\x02ab");
+        assert_eq!(setup.feed(&ignored, 5), (ignored, Ok(())));
+        assert_eq!(origins(&setup), Vec::<Bytes>::new(), "{flags} on {stream}");
+    }
+}
+
+#[test]
+fn origin_over_the_frame_size_is_not_kept() {
+    let mut setup = Setup::client();
+    let header = Header::connection(frame_type::ORIGIN, DEFAULT_MAX_FRAME_SIZE + 1).encode();
+    assert_eq!(setup.feed(&header, 9), (header.to_vec(), Ok(())));
+    setup.feed(&[0; 1000], 9).1.unwrap();
+    assert_eq!(setup.inbound.collected.capacity(), 0);
+}
+
 #[test]
 fn a_length_is_refused_at_the_header() {
     //= specs/client-certs.md#decisions-frames

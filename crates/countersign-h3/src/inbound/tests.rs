@@ -25,12 +25,24 @@ fn settings() -> Vec<u8> {
 }
 
 fn rules() -> Rules<MockLink> {
-    Rules::new(Arc::new(MockLink::new(Role::Server)), 1000)
+    rules_of(Role::Server)
+}
+
+fn rules_of(role: Role) -> Rules<MockLink> {
+    Rules::new(Arc::new(MockLink::new(role)), 1000)
 }
 
 /// What the stack gets of `bytes`, which arrive in pieces of these sizes, and the link.
 fn run(bytes: &[u8], sizes: &[usize]) -> (Vec<u8>, Arc<MockLink>, Result<(), PeerError>) {
-    let rules = rules();
+    run_with(rules(), bytes, sizes)
+}
+
+/// The same by other rules.
+fn run_with(
+    rules: Rules<MockLink>,
+    bytes: &[u8],
+    sizes: &[usize],
+) -> (Vec<u8>, Arc<MockLink>, Result<(), PeerError>) {
     let seen = AtomicBool::new(false);
     let mut walk = UniWalk::new(2);
     let mut stack = Vec::new();
@@ -117,6 +129,44 @@ fn integers_may_be_longer_than_needed() {
         assert_eq!(result, Ok(()));
         assert_eq!(stack, [&[0x80, 0, 0, 0][..], &settings()].concat());
         assert_eq!(link.frames(), ["x"]);
+    }
+}
+
+/// The payloads of ORIGIN that the link was told.
+fn origins(link: &MockLink) -> Vec<Bytes> {
+    let events = link.events().into_iter();
+    events
+        .filter_map(|event| if let Event::Origin(payload) = event { Some(payload) } else { None })
+        .collect()
+}
+
+#[test]
+fn origin_is_read_along_on_a_clients_side() {
+    let entry = b"\x00\x0ehttps://a.test";
+    let both = [frame(frame_type::ORIGIN, entry), frame(frame_type::ORIGIN, b"")].concat();
+    let wire = [vec![0], settings(), both].concat();
+    for size in [1, 3, 7, 100] {
+        let (stack, link, result) = run_with(rules_of(Role::Client), &wire, &[size]);
+        assert_eq!((stack, result), (wire.clone(), Ok(())));
+        assert_eq!(origins(&link), [&entry[..], b""]);
+        let (stack, link, result) = run(&wire, &[size]);
+        assert_eq!((stack, result), (wire.clone(), Ok(())));
+        assert_eq!(origins(&link), Vec::<Bytes>::new(), "servers are sent none");
+    }
+}
+
+#[test]
+fn origin_longer_than_accepted_or_on_another_stream_is_the_stacks_alone() {
+    let origin = frame(frame_type::ORIGIN, b"\x00\x02ab");
+    let mut link = MockLink::new(Role::Client);
+    link.max_frame_len = 3;
+    let short = Rules::new(Arc::new(link), 1000);
+    let control = [vec![0], settings(), origin.clone()].concat();
+    let push = [vec![1, 0], origin].concat();
+    for (rules, wire) in [(short, control), (rules_of(Role::Client), push)] {
+        let (stack, link, result) = run_with(rules, &wire, &[4]);
+        assert_eq!((stack, result), (wire, Ok(())));
+        assert_eq!(origins(&link), Vec::<Bytes>::new());
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) enum Event {
     PeerSettings(Vec<Setting>),
     Header(FrameKind, Place, u64),
     Frame(FrameKind, Bytes),
+    Origin(Bytes),
     Closed(Closed),
 }
 
@@ -182,6 +183,10 @@ impl Link for MockLink {
         let malformed = payload.starts_with(b"malformed");
         self.log(Event::Frame(kind, payload));
         if malformed { Err(Violation::MalformedAuthenticator) } else { Ok(()) }
+    }
+
+    fn origin(&self, payload: &Bytes) {
+        self.log(Event::Origin(payload.clone()));
     }
 
     fn poll_transmit(&self, cx: &mut Context<'_>, _max_payload: usize) -> Poll<Transmit> {
