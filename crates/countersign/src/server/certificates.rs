@@ -1,11 +1,12 @@
 //! The certificates that a server offers on live connections, beside that of the handshake.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use exported_authenticator::Credential;
 use rustls::pki_types::CertificateDer;
 
+use super::live::LiveSessions;
 use super::session::ServerSession;
 use crate::names::{covers, names_of};
 
@@ -55,14 +56,8 @@ impl fmt::Debug for ServerCertificate {
 /// new.
 pub struct ServerCertificates {
     unasked: usize,
-    state: Mutex<State>,
-}
-
-struct State {
-    current: Arc<[Arc<ServerCertificate>]>,
-    live: Vec<Weak<ServerSession>>,
-    /// Where to look for dead connections next, so that the list stays as long as there are live ones.
-    sweep_at: usize,
+    current: Mutex<Arc<[Arc<ServerCertificate>]>>,
+    live: LiveSessions,
 }
 
 /// How many certificates are offered unasked, unless it is set otherwise.
@@ -81,13 +76,12 @@ impl ServerCertificates {
         unasked: usize,
     ) -> Self {
         let current = certificates.into_iter().map(Arc::new).collect();
-        let state = State { current, live: Vec::new(), sweep_at: 64 };
-        Self { unasked, state: Mutex::new(state) }
+        Self { unasked, current: Mutex::new(current), live: LiveSessions::default() }
     }
 
     /// What is offered now.
     pub fn current(&self) -> Arc<[Arc<ServerCertificate>]> {
-        Arc::clone(&self.lock().current)
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The first certificate that is for `host`.
@@ -98,12 +92,8 @@ impl ServerCertificates {
     /// Replaces all of them. Live connections are offered those that they have not been offered yet.
     pub fn replace(&self, certificates: impl IntoIterator<Item = ServerCertificate>) {
         let current = certificates.into_iter().map(Arc::new).collect();
-        let live: Vec<_> = {
-            let mut state = self.lock();
-            state.current = current;
-            state.live.iter().filter_map(Weak::upgrade).collect()
-        };
-        for session in live {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+        for session in self.live.all() {
             session.offer_unasked();
         }
     }
@@ -114,16 +104,7 @@ impl ServerCertificates {
     }
 
     pub(super) fn enlist(&self, session: &Arc<ServerSession>) {
-        let mut state = self.lock();
-        if state.live.len() >= state.sweep_at {
-            state.live.retain(|session| session.strong_count() > 0);
-            state.sweep_at = (state.live.len() * 2).max(64);
-        }
-        state.live.push(Arc::downgrade(session));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.enlist(session);
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a server asks for, and how.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
-use super::ServerCertificates;
+use super::kinds::{Credentials, Kinds};
+use super::{Identity, ServerCertificates, Source};
 
 /// A condition on a chain beyond what its verifier checks.
 type Constraint = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync>;
@@ -119,7 +119,19 @@ impl CredentialKind {
         self.constraint.as_ref().map_or(Ok(()), |check| check(chain))
     }
 
-    fn template(&self, schemes: &Schemes) -> RequestTemplate {
+    /// Whether it still grants what it once granted.
+    pub(crate) fn still_grants(&self, identity: &Identity, now: UnixTime) -> Result<(), Rejection> {
+        let chain = identity.chain();
+        let (leaf, rest) = chain.split_first().ok_or(Rejection::Untrusted)?;
+        if identity.source() == Source::Handshake && !self.handshake {
+            return Err(Rejection::Untrusted);
+        }
+        let accepted = self.verifier.verify_client_cert(leaf, rest, now);
+        accepted.map_err(|reason| Rejection::from(&reason))?;
+        self.constrain(chain)
+    }
+
+    pub(super) fn template(&self, schemes: &Schemes) -> RequestTemplate {
         schemes
             .template()
             .certificate_authorities(self.verifier.root_hint_subjects().to_vec())
@@ -134,12 +146,21 @@ impl fmt::Debug for CredentialKind {
 }
 
 /// The schemes that a provider verifies.
-struct Schemes {
+pub(super) struct Schemes {
     signatures: Vec<SignatureScheme>,
     certificates: Vec<SignatureScheme>,
 }
 
 impl Schemes {
+    fn of(provider: &CryptoProvider) -> Result<Self, ConfigError> {
+        let algorithms = &provider.signature_verification_algorithms;
+        let signatures = tls13_schemes_of(algorithms);
+        if signatures.is_empty() {
+            return Err(ConfigError::NoSchemes);
+        }
+        Ok(Self { signatures, certificates: algorithms.supported_schemes() })
+    }
+
     fn template(&self) -> RequestTemplate {
         RequestTemplate::new(self.signatures.clone()).certificate_schemes(self.certificates.clone())
     }
@@ -148,8 +169,7 @@ impl Schemes {
 /// One listener's rules for asking. Shared by all its connections.
 #[derive(Debug)]
 pub struct AuthConfig {
-    pub(crate) kinds: Vec<CredentialKind>,
-    pub(crate) templates: Vec<RequestTemplate>,
+    pub(super) credentials: Credentials,
     pub(crate) policy: ServerPolicy,
     pub(crate) points: CodePoints,
     pub(crate) provider: Arc<CryptoProvider>,
@@ -174,10 +194,25 @@ impl AuthConfig {
         }
     }
 
-    pub(crate) fn kind(&self, name: &str) -> Option<usize> {
-        self.kinds.iter().position(|kind| &*kind.name == name)
+    /// Replaces the credentials, for live connections too: the next challenge and the next answer go by
+    /// the new ones, and an identity that they do not grant is gone. Returns how many were taken away.
+    ///
+    /// Verifies the chain of every identity held, about 0.1 ms each; call it from where that may block. On
+    /// an error nothing changes.
+    pub fn replace_credentials(&self, kinds: Vec<CredentialKind>) -> Result<usize, ConfigError> {
+        let schemes = Schemes::of(&self.provider)?;
+        Ok(self.credentials.replace(Kinds::new(kinds, &schemes, self.policy.message_type)?))
+    }
+
+    /// Looks at every identity of every live connection again, as [`AuthConfig::replace_credentials`] does:
+    /// certificates expire, and a verifier may have learnt of revocations.
+    pub fn reevaluate(&self) -> usize {
+        self.credentials.reevaluate()
     }
 }
+
+/// How many challenges may wait for room at least.
+const MIN_QUEUED: usize = 32;
 
 /// Makes an [`AuthConfig`].
 #[derive(Debug)]
@@ -266,37 +301,20 @@ impl AuthConfigBuilder {
     /// Checks everything and builds.
     pub fn build(self) -> Result<AuthConfig, ConfigError> {
         self.points.check()?;
-        let mut names = HashSet::new();
-        for kind in &self.kinds {
-            if !names.insert(Arc::clone(&kind.name)) {
-                return Err(ConfigError::DuplicateCredential(Arc::clone(&kind.name)));
-            }
-        }
-        let algorithms = self.provider.signature_verification_algorithms;
-        let schemes = Schemes {
-            signatures: tls13_schemes_of(&algorithms),
-            certificates: algorithms.supported_schemes(),
-        };
-        if schemes.signatures.is_empty() {
-            return Err(ConfigError::NoSchemes);
-        }
-        let templates: Vec<_> = self.kinds.iter().map(|kind| kind.template(&schemes)).collect();
-        for (template, kind) in templates.iter().zip(&self.kinds) {
-            template
-                .build(self.message_type, &[0; 32])
-                .map_err(|_| ConfigError::BadRequest(Arc::clone(&kind.name)))?;
-        }
+        let schemes = Schemes::of(&self.provider)?;
+        // As many as there are credentials, and more than a replacement is likely to bring.
+        let credentials = self.kinds.len().max(MIN_QUEUED);
+        let kinds = Kinds::new(self.kinds, &schemes, self.message_type)?;
         Ok(AuthConfig {
             policy: ServerPolicy {
                 message_type: self.message_type,
                 max_outstanding: self.max_outstanding as usize,
-                max_queued: self.kinds.len() + self.generic_challenges as usize,
+                max_queued: credentials + self.generic_challenges as usize,
                 generic_challenges: self.generic_challenges as usize,
                 generic: Arc::new(schemes.template()),
                 server_certificates: false,
             },
-            kinds: self.kinds,
-            templates,
+            credentials: Credentials::new(kinds),
             points: self.points,
             provider: self.provider,
             answer_timeout: self.answer_timeout,

@@ -83,20 +83,21 @@ impl AuthHandle {
     /// the configured time. Several who require the same credential share one question. Dropping the
     /// future withdraws nothing: the client's answer still counts for whoever comes next.
     pub async fn require(&self, credential: &str) -> Outcome {
-        let kind = self.config().kind(credential).ok_or(Denied::UnknownCredential)?;
         //= specs/client-certs.md#decisions-identities
         //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
         let deadline = self.config().answer_timeout;
-        tokio::time::timeout(deadline, self.resolve(kind)).await.unwrap_or(Err(Denied::Timeout))
+        tokio::time::timeout(deadline, self.resolve(credential))
+            .await
+            .unwrap_or(Err(Denied::Timeout))
     }
 
-    async fn resolve(&self, kind: usize) -> Outcome {
+    async fn resolve(&self, credential: &str) -> Outcome {
         loop {
             // Enlisted before the state is looked at, so that no change goes by unseen.
             let changed = self.session.changed().notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match self.session.step(kind) {
+            match self.session.step(credential) {
                 Step::Done(outcome) => return outcome,
                 Step::Changed => changed.await,
                 Step::Await(mut answer) => {
@@ -106,7 +107,7 @@ impl AuthHandle {
                     };
                     return match outcome.unwrap_or(Err(Denied::Closed)) {
                         Ok(identity) => Ok(identity),
-                        Err(denied) => self.after_denial(kind, denied).await,
+                        Err(denied) => self.after_denial(credential, denied).await,
                     };
                 }
             }
@@ -114,12 +115,12 @@ impl AuthHandle {
     }
 
     /// Over HTTP/3 a request may overtake the certificate that was presented for it.
-    async fn after_denial(&self, kind: usize, denied: Denied) -> Outcome {
+    async fn after_denial(&self, credential: &str, denied: Denied) -> Outcome {
         loop {
             let changed = self.session.changed().notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(outcome) = self.session.after_denial(kind, denied) {
+            if let Some(outcome) = self.session.after_denial(credential, denied) {
                 return outcome;
             }
             changed.await;

@@ -6,7 +6,9 @@ mod config;
 mod handle;
 mod hello;
 mod identity;
+mod kinds;
 mod layer;
+mod live;
 mod offering;
 mod session;
 

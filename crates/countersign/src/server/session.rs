@@ -20,8 +20,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
 
 use super::hello::Hello;
+use super::kinds::{Kind, Kinds};
 use super::offering::Offering;
-use super::{AuthConfig, Denied, Identity, Source};
+use super::{AuthConfig, CredentialKind, Denied, Identity, Source};
 
 /// What became of a question, for everybody who asked it.
 pub(super) type Outcome = Result<Identity, Denied>;
@@ -55,14 +56,14 @@ pub(super) struct State {
     //# resumed session.
     identities: Vec<Identity>,
     /// Why the handshake's certificate is not a credential that it could have been.
-    handshake_rejected: Vec<(usize, Rejection)>,
+    handshake_rejected: Vec<(Arc<str>, Rejection)>,
     pub(super) closing: Option<Violation>,
     pub(super) closed: Option<Closed>,
 }
 
 /// A question that the client has not answered.
 struct Ask {
-    kind: usize,
+    credential: Arc<str>,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -110,6 +111,7 @@ impl ServerSession {
             pending: AtomicBool::new(true),
             changed: Notify::new(),
         });
+        session.config.credentials.enlist(&session);
         if let Some(certificates) = &session.config.server_certificates {
             certificates.enlist(&session);
         }
@@ -120,14 +122,16 @@ impl ServerSession {
     pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
         let now = UnixTime::now();
         let mut state = self.lock();
-        for (index, kind) in self.config.kinds.iter().enumerate() {
+        for kind in self.config.credentials.current().iter() {
             match kind.evaluate_handshake(chain, now) {
                 None => {}
                 Some(Ok(())) => {
                     let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
                     state.identities.push(identity);
                 }
-                Some(Err(rejection)) => state.handshake_rejected.push((index, rejection)),
+                Some(Err(rejection)) => {
+                    state.handshake_rejected.push((Arc::clone(kind.name()), rejection));
+                }
             }
         }
     }
@@ -152,21 +156,21 @@ impl ServerSession {
         self.lock().closed.clone()
     }
 
-    /// One step towards the credential number `kind`.
-    pub(super) fn step(&self, kind: usize) -> Step {
+    /// One step towards `credential`.
+    pub(super) fn step(&self, credential: &str) -> Step {
+        let kinds = self.config.credentials.current();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(wanted) = self.config.kinds.get(kind) else {
+        let Some(wanted) = kinds.get(credential) else {
             return Step::Done(Err(Denied::UnknownCredential));
         };
-        let held = |identity: &&Identity| identity.credential() == &**wanted.name();
-        if let Some(identity) = state.identities.iter().find(held) {
+        if let Some(identity) = state.held(credential) {
             return Step::Done(Ok(identity.clone()));
         }
         if state.closed.is_some() || state.closing.is_some() {
             return Step::Done(Err(Denied::Closed));
         }
-        let rejected = state.handshake_rejected.iter().find(|(rejected, _)| *rejected == kind);
+        let rejected = state.handshake_rejected.iter().find(|(name, _)| &**name == credential);
         let unasked = rejected.map_or(Denied::Missing, |(_, reason)| Denied::Rejected(*reason));
         let Some(machine) = &mut state.machine else {
             return Step::Done(Err(unasked));
@@ -180,17 +184,17 @@ impl ServerSession {
         if !machine.is_negotiated() || state.verifying > 0 {
             return Step::Changed;
         }
-        if let Some(ask) = state.asks.values().find(|ask| ask.kind == kind) {
+        if let Some(ask) = state.asks.values().find(|ask| &*ask.credential == credential) {
             return Step::Await(ask.outcome.subscribe());
         }
-        match self.ask(state, kind) {
+        match state.ask(wanted) {
             Ok(outcome) => {
                 drop(guard);
                 self.wake();
                 Step::Await(outcome)
             }
             Err(misuse) => {
-                tracing::debug!(credential = %wanted.name(), %misuse, "cannot ask for a credential");
+                tracing::debug!(credential, %misuse, "cannot ask for a credential");
                 Step::Done(Err(Denied::Missing))
             }
         }
@@ -198,10 +202,9 @@ impl ServerSession {
 
     /// What a denial comes to. A certificate that was presented unasked may be on its way through
     /// verification, or have come while the question was open: `None` means to wait for that.
-    pub(super) fn after_denial(&self, kind: usize, denied: Denied) -> Option<Outcome> {
+    pub(super) fn after_denial(&self, credential: &str, denied: Denied) -> Option<Outcome> {
         let state = self.lock();
-        let name = self.config.kinds.get(kind)?.name();
-        let held = state.identities.iter().find(|identity| identity.credential() == &**name);
+        let held = state.held(credential);
         let over = state.closing.is_some() || state.closed.is_some();
         match held {
             Some(identity) => Some(Ok(identity.clone())),
@@ -210,30 +213,17 @@ impl ServerSession {
         }
     }
 
-    fn ask(
-        &self,
-        state: &mut State,
-        kind: usize,
-    ) -> Result<watch::Receiver<Option<Outcome>>, Misuse> {
-        let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
-        let template = self.config.templates.get(kind).ok_or(Misuse::BadTemplate)?;
-        let id = machine.challenge(template)?;
-        let (outcome, receiver) = watch::channel(None);
-        state.asks.insert(id, Ask { kind, outcome });
-        Ok(receiver)
-    }
-
     /// Asks for what is wanted from everybody, once both sides have announced support.
     fn ask_on_connect(&self, state: &mut State) {
         let negotiated = state.machine.as_ref().is_some_and(ServerMachine::is_negotiated);
         if !negotiated || std::mem::replace(&mut state.asked_on_connect, true) {
             return;
         }
-        for (index, kind) in self.config.kinds.iter().enumerate() {
-            let held = |identity: &Identity| identity.credential() == &**kind.name();
-            if kind.asks_on_connect()
-                && !state.identities.iter().any(held)
-                && let Err(misuse) = self.ask(state, index)
+        let kinds = self.config.credentials.current();
+        for kind in kinds.iter().filter(|kind| kind.asks_on_connect()) {
+            if state.held(kind.name()).is_none()
+                && let Some(wanted) = kinds.get(kind.name())
+                && let Err(misuse) = state.ask(wanted)
             {
                 tracing::debug!(credential = %kind.name(), %misuse, "cannot ask on connect");
             }
@@ -258,52 +248,62 @@ impl ServerSession {
             //# session and for access.
             Ok(proven) => proven,
         };
-        if generic {
-            let granted = decided.map(|proven| self.evaluate_all(&proven, now)).unwrap_or_default();
-            let mut state = self.lock();
-            state.verifying -= 1;
-            for identity in granted {
-                state.grant(identity);
-            }
-        } else {
-            let kind = self.lock().asks.get(&id).map(|ask| ask.kind);
-            let Some(kind) = kind else { return };
-            let outcome = match decided {
-                None => Err(Denied::Declined),
-                Some(proven) => self.evaluate(kind, proven, now),
+        loop {
+            let kinds = self.config.credentials.current();
+            let credential = {
+                let state = self.lock();
+                state.asks.get(&id).map(|ask| Arc::clone(&ask.credential))
+            };
+            let outcomes: Vec<_> = match (&decided, &credential) {
+                (None, _) => Vec::new(),
+                //= specs/client-certs.md#section-4.2.1
+                //# A server MAY ignore an accepted certificate altogether.
+                // A generic challenge may be answered with any credential; it grants all that accept it.
+                (Some(proven), None) if generic => {
+                    kinds.iter().map(|kind| evaluate(kind, proven, now)).collect()
+                }
+                (Some(_), None) => Vec::new(),
+                (Some(proven), Some(name)) => match kinds.get(name) {
+                    Some(wanted) => vec![evaluate(&wanted.kind, proven, now)],
+                    None => vec![Err(Denied::UnknownCredential)],
+                },
             };
             let mut state = self.lock();
-            if let Ok(identity) = &outcome {
+            if !Arc::ptr_eq(&kinds, &self.config.credentials.current()) {
+                // They were replaced meanwhile, and what is granted now would not be looked at again.
+                continue;
+            }
+            for identity in outcomes.iter().flatten() {
                 state.grant(identity.clone());
             }
-            if let Some(ask) = state.asks.remove(&id) {
+            if generic {
+                state.verifying -= 1;
+            } else if let Some(ask) = state.asks.remove(&id) {
+                let outcome = outcomes.into_iter().next().unwrap_or(Err(Denied::Declined));
                 ask.outcome.send_replace(Some(outcome));
             }
+            break;
         }
         self.changed.notify_waiters();
     }
 
-    fn evaluate(&self, kind: usize, proven: Proven, now: UnixTime) -> Outcome {
-        let kind = self.config.kinds.get(kind).ok_or(Denied::UnknownCredential)?;
-        //= specs/client-certs.md#decisions-bad
-        //# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT
-        //# be a connection error.
-        //= specs/client-certs.md#decisions-bad
-        //# (ours) A certificate that is not acceptable MUST grant nothing.
-        //= specs/client-certs.md#section-1.2
-        //# A server MAY disregard a certificate and leave what the client is allowed to do as it
-        //# was.
-        let verified = kind.evaluate(proven, now).map_err(Denied::Rejected)?;
-        Ok(Identity::new(kind.name(), verified.chain().to_vec(), Source::Authenticator))
-    }
-
-    /// A generic challenge may be answered with any credential; it grants all that accept it.
-    fn evaluate_all(&self, proven: &Proven, now: UnixTime) -> Vec<Identity> {
-        (0..self.config.kinds.len())
-            //= specs/client-certs.md#section-4.2.1
-            //# A server MAY ignore an accepted certificate altogether.
-            .filter_map(|kind| self.evaluate(kind, proven.clone(), now).ok())
-            .collect()
+    /// Takes away what `kinds` do not grant any more; returns how many identities that were.
+    pub(super) fn reevaluate(&self, kinds: &Kinds, now: UnixTime) -> usize {
+        let lost: Vec<_> = self
+            .identities()
+            .into_iter()
+            .filter(|identity| {
+                let kind = kinds.get(identity.credential());
+                let verdict = kind.map(|wanted| wanted.kind.still_grants(identity, now));
+                verdict.is_none_or(|verdict| verdict.is_err())
+            })
+            .collect();
+        if !lost.is_empty() {
+            self.lock().identities.retain(|identity| !lost.contains(identity));
+            tracing::info!(identities = lost.len(), "a connection has lost identities");
+            self.changed.notify_waiters();
+        }
+        lost.len()
     }
 
     fn violate(&self, violation: Violation) {
@@ -329,7 +329,32 @@ impl ServerSession {
     }
 }
 
+//= specs/client-certs.md#decisions-bad
+//# (ours) A certificate that is untrusted, expired, revoked or of the wrong kind MUST NOT be a
+//# connection error.
+//= specs/client-certs.md#decisions-bad
+//# (ours) A certificate that is not acceptable MUST grant nothing.
+//= specs/client-certs.md#section-1.2
+//# A server MAY disregard a certificate and leave what the client is allowed to do as it was.
+fn evaluate(kind: &CredentialKind, proven: &Proven, now: UnixTime) -> Outcome {
+    let verified = kind.evaluate(proven.clone(), now).map_err(Denied::Rejected)?;
+    Ok(Identity::new(kind.name(), verified.chain().to_vec(), Source::Authenticator))
+}
+
 impl State {
+    fn held(&self, credential: &str) -> Option<&Identity> {
+        self.identities.iter().find(|identity| identity.credential() == credential)
+    }
+
+    fn ask(&mut self, wanted: &Kind) -> Result<watch::Receiver<Option<Outcome>>, Misuse> {
+        let machine = self.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
+        let id = machine.challenge(&wanted.template)?;
+        let (outcome, receiver) = watch::channel(None);
+        let credential = Arc::clone(wanted.kind.name());
+        self.asks.insert(id, Ask { credential, outcome });
+        Ok(receiver)
+    }
+
     /// A later proof of the same credential replaces the earlier one.
     //= specs/client-certs.md#section-1.2
     //# A server MAY accept a certificate and tie it to the client's session or to certain later
