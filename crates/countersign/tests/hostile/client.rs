@@ -17,15 +17,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::hosts::FURTHER;
 use crate::peer::{Seen, ServerWire, Wire};
 use crate::people::{credential, people, provider};
 use crate::server::Server;
-use crate::wire::{CERTIFICATE, Code};
+use crate::wire::{CERTIFICATE, Code, SERVER_CERT_AUTH};
 
 /// One connection of the real client.
 pub(crate) struct Client {
     pub(crate) handle: ClientHandle,
     pub(crate) requests: Requests,
+    /// The port that it leads to.
+    pub(crate) port: u16,
     /// Ends with the client's side of the connection.
     pub(crate) driven: JoinHandle<()>,
 }
@@ -60,14 +63,14 @@ impl Client {
         let handshaker = Handshaker::new(tls, rules);
         let tcp = within(TcpStream::connect(address)).await.unwrap();
         let origin = Origin::new("localhost", address.port());
-        let (stream, handle) = within(handshaker.connect(tcp, origin)).await.unwrap();
+        let (stream, handle) = within(handshaker.connect_to(tcp, origin, address)).await.unwrap();
         let (requests, connection) =
             within(http2::handshake(TokioExecutor::new(), TokioIo::new(stream))).await.unwrap();
         let driven = tokio::spawn(async move {
             // How it ends is the handle's to tell.
             let _ended = connection.await;
         });
-        Self { handle, requests: Requests::H2(requests), driven }
+        Self { handle, requests: Requests::H2(requests), port: address.port(), driven }
     }
 
     async fn connect_h3(
@@ -86,7 +89,7 @@ impl Client {
         let driven = tokio::spawn(async move {
             let _ended = connection.closed().await;
         });
-        Self { handle, requests: Requests::H3(client), driven }
+        Self { handle, requests: Requests::H3(client), port: address.port(), driven }
     }
 
     /// The status of a GET.
@@ -189,6 +192,26 @@ impl Impostor {
         impostor.wire.open(Some(value)).await;
         impostor.be_asked().await;
         impostor
+    }
+
+    /// The same; SETTINGS have been exchanged, and each end takes or has certificates of the server.
+    pub(crate) async fn offering(version: Version, rules: AuthConfigBuilder) -> Self {
+        let mut impostor = Self::lure(version, rules).await;
+        impostor.wire.open_with(&[(SERVER_CERT_AUTH, 1)]).await;
+        impostor.be_asked().await;
+        impostor
+    }
+
+    /// The further origin, at the connection's port.
+    pub(crate) fn further(&self) -> Origin {
+        Origin::new(FURTHER, self.client.port)
+    }
+
+    /// Answers the client's request, which gets through.
+    pub(crate) async fn goes_on(mut self) {
+        self.wire.respond(1, 200).await;
+        assert_eq!(within(self.waiting).await.unwrap().unwrap(), 200);
+        assert_eq!(self.client.handle.closed_reason(), None);
     }
 
     /// Waits for the client's request.

@@ -78,6 +78,11 @@ impl Secrets {
         self.finished(Role::Client, &[request.as_bytes(), &certificate])
     }
 
+    /// A refusal as a server would send it, if there were something to refuse.
+    pub(crate) fn servers_decline(&self, context: &[u8]) -> Vec<u8> {
+        self.finished(Role::Server, &[&certificate(context, &[])])
+    }
+
     /// The valid answer to `request` by `issued`.
     pub(crate) fn answer(&self, request: &AuthenticatorRequest, issued: &Issued) -> Vec<u8> {
         Draft::of(request, issued).sign(self)
@@ -122,6 +127,23 @@ impl Draft {
             scheme,
             signer: Role::Client,
             finisher: Role::Client,
+            break_signature: false,
+        }
+    }
+
+    /// What the server `issued` says of its own accord, valid on a connection that offered
+    /// ecdsa_secp256r1_sha256.
+    pub(crate) fn spontaneous(context: &[u8], issued: &Issued) -> Self {
+        let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+        Self {
+            request: Vec::new(),
+            context: context.to_vec(),
+            chain: issued.chain.iter().map(|one| (one.to_vec(), Vec::new())).collect(),
+            key: key_of(issued),
+            signed_with: scheme,
+            scheme,
+            signer: Role::Server,
+            finisher: Role::Server,
             break_signature: false,
         }
     }

@@ -1,6 +1,6 @@
 //! The real server's sockets: what it serves is the same over both versions.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,11 +11,12 @@ use countersign::h3;
 use countersign::server::{
     Acceptor, AuthConfig, AuthHandle, RequireCredentialLayer, WithAuthHandle,
 };
-use countersign_testkit::{TlsOptions, quic};
+use countersign_testkit::TlsOptions;
 use futures_util::stream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use quinn::crypto::rustls::QuicServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -72,9 +73,16 @@ pub(crate) fn over_quic(
 ) -> (SocketAddr, Accepted) {
     // Some clients ask for more at a time than the default allows.
     transport.max_concurrent_bidi_streams(200_u32.into());
-    let endpoint = quic::server(TlsOptions::default().server_config(), transport);
+    let mut tls = TlsOptions::default().server_config();
+    tls.alpn_protocols = vec![h3::ALPN_H3.to_vec()];
+    let tls = Arc::new(tls);
+    let crypto = QuicServerConfig::try_from(Arc::clone(&tls)).unwrap();
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    let endpoint = quinn::Endpoint::server(config.clone(), (Ipv4Addr::LOCALHOST, 0).into());
+    let endpoint = endpoint.unwrap();
     let address = endpoint.local_addr().unwrap();
-    let acceptor = h3::Acceptor::new(Arc::new(rules));
+    let acceptor = h3::Acceptor::new(Arc::new(rules)).tls(config, tls);
     let (sender, accepted) = mpsc::unbounded_channel();
     let app = router();
     tokio::spawn(async move {

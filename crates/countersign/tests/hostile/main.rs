@@ -18,6 +18,7 @@ mod against_client;
 mod against_server;
 mod client;
 mod forge;
+mod hosts;
 mod listen;
 mod peer;
 mod people;

@@ -4,6 +4,8 @@
 
 mod roles;
 
+pub(crate) use roles::value_of;
+
 use bytes::Bytes;
 use countersign_testkit::raw::kind;
 use countersign_testkit::raw_h3::{self, Arrival};
@@ -16,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::people::provider;
-use crate::wire::{CLIENT_CERT_AUTH, Code, Extension, noise};
+use crate::wire::{Code, Extension, noise};
 
 /// The raw end of a connection.
 pub(crate) enum Wire<S> {
@@ -231,13 +233,5 @@ impl<S: Exporter> Wire<S> {
         let text = self.expect_closed(code).await;
         self.flood(noise(self.version())).await;
         text
-    }
-
-    /// Announces this value of the setting, or none; returns the other end's.
-    async fn announce(&mut self, ours: Option<u32>) -> Option<u64> {
-        let Self::H3(wire) = self else { panic!("HTTP/2 differs by role") };
-        let ours = ours.map(|value| (u64::from(CLIENT_CERT_AUTH), u64::from(value)));
-        let theirs = wire.open(ours.as_slice()).await;
-        theirs.iter().find(|(id, _)| *id == u64::from(CLIENT_CERT_AUTH)).map(|(_, value)| *value)
     }
 }

@@ -77,8 +77,12 @@ impl Server {
 
     /// One with other code points.
     pub(crate) async fn start_at(version: Version, points: CodePoints) -> Self {
-        let server = Self::start_with(version, rules().code_points(points)).await;
-        Self { points, ..server }
+        Self::start_with(version, rules().code_points(points)).await.at(points)
+    }
+
+    /// Tells that it was started with these code points.
+    pub(crate) fn at(self, points: CodePoints) -> Self {
+        Self { points, ..self }
     }
 
     /// One for HTTP/3 with settings of QUIC's own.

@@ -8,6 +8,8 @@ use countersign_testkit::{Frame, Version, raw_h3};
 
 /// SETTINGS_HTTP_CLIENT_CERT_AUTH.
 pub(crate) const CLIENT_CERT_AUTH: u16 = 0xff0c;
+/// SETTINGS_HTTP_SERVER_CERT_AUTH.
+pub(crate) const SERVER_CERT_AUTH: u16 = 0xff0d;
 /// AUTHENTICATOR_REQUESTS.
 pub(crate) const REQUESTS: u8 = 0xf5;
 /// CERTIFICATE, and SERVER_CERTIFICATE unless they are set apart.
@@ -15,6 +17,11 @@ pub(crate) const CERTIFICATE: u8 = 0xf6;
 /// SERVER_CERTIFICATE in [`set_apart`].
 pub(crate) const SERVER_CERTIFICATE: u8 = 0xf7;
 
+/// ORIGIN (RFC 8336, section 2; RFC 9412, section 2).
+pub(crate) const ORIGIN: u8 = 0xc;
+
+/// SERVER_CERTIFICATE_INVALID.
+const SERVER_CERTIFICATE_INVALID: u32 = 0xff0e;
 /// Error codes of RFC 9113, section 7.
 pub(crate) const PROTOCOL_ERROR: u32 = 0x1;
 pub(crate) const FRAME_SIZE_ERROR: u32 = 0x6;
@@ -22,6 +29,7 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// Error codes of RFC 9114, section 8.1.
 const H3_FRAME_UNEXPECTED: u64 = 0x105;
 const H3_EXCESSIVE_LOAD: u64 = 0x107;
+const H3_SETTINGS_ERROR: u64 = 0x109;
 const H3_MESSAGE_ERROR: u64 = 0x10e;
 
 pub(crate) const H3_CLOSED_CRITICAL_STREAM: u64 = 0x104;
@@ -39,6 +47,11 @@ pub(crate) struct Code {
 pub(crate) const UNEXPECTED: Code = Code { h2: PROTOCOL_ERROR, h3: H3_FRAME_UNEXPECTED };
 /// A frame that may be there, but not with these contents.
 pub(crate) const MALFORMED: Code = Code { h2: PROTOCOL_ERROR, h3: H3_MESSAGE_ERROR };
+/// A value that the setting must not have.
+pub(crate) const BAD_SETTING: Code = Code { h2: PROTOCOL_ERROR, h3: H3_SETTINGS_ERROR };
+/// A server's authenticator that does not validate.
+pub(crate) const BAD_PROOF: Code =
+    Code { h2: SERVER_CERTIFICATE_INVALID, h3: SERVER_CERTIFICATE_INVALID as u64 };
 /// A frame that is longer than accepted.
 pub(crate) const TOO_LONG: Code = Code { h2: FRAME_SIZE_ERROR, h3: H3_EXCESSIVE_LOAD };
 /// More than can be remembered.

@@ -7,4 +7,5 @@ mod floods;
 mod frames;
 mod pace;
 mod quic;
+mod server_certificates;
 mod settings;

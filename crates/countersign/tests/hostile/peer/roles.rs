@@ -7,20 +7,30 @@ use countersign_testkit::{Frame, Version};
 use super::{ClientWire, ServerWire, h3_stream};
 use crate::wire::{CLIENT_CERT_AUTH, Extension, widest_window};
 
-fn h2_settings(ours: Option<u32>) -> Vec<(u16, u32)> {
+fn client_auth(ours: Option<u32>) -> Vec<(u16, u32)> {
     ours.map(|value| (CLIENT_CERT_AUTH, value)).into_iter().collect()
 }
 
-fn value_in(theirs: &[(u16, u32)]) -> Option<u64> {
-    theirs.iter().find(|(id, _)| *id == CLIENT_CERT_AUTH).map(|(_, value)| u64::from(*value))
+/// What was announced for the setting `id`.
+pub(crate) fn value_of(id: u16, settings: &[(u64, u64)]) -> Option<u64> {
+    settings.iter().find(|(other, _)| *other == u64::from(id)).map(|(_, value)| *value)
+}
+
+fn widened(settings: &[(u16, u32)]) -> Vec<(u64, u64)> {
+    settings.iter().map(|(id, value)| (u64::from(*id), u64::from(*value))).collect()
 }
 
 impl ClientWire {
     /// Announces this limit, or nothing; returns what the server announced.
     pub(crate) async fn open(&mut self, limit: Option<u32>) -> Option<u64> {
+        value_of(CLIENT_CERT_AUTH, &self.open_with(&client_auth(limit)).await)
+    }
+
+    /// Announces these settings; returns those of the other end.
+    pub(crate) async fn open_with(&mut self, settings: &[(u16, u32)]) -> Vec<(u64, u64)> {
         match self {
-            Self::H2(wire) => value_in(&wire.open(&h2_settings(limit)).await),
-            Self::H3(_) => self.announce(limit).await,
+            Self::H2(wire) => widened(&wire.open(settings).await),
+            Self::H3(wire) => wire.open(&widened(settings)).await,
         }
     }
 
@@ -88,9 +98,14 @@ impl ClientWire {
 impl ServerWire {
     /// Announces this value, or nothing; returns what the client announced.
     pub(crate) async fn open(&mut self, value: Option<u32>) -> Option<u64> {
+        value_of(CLIENT_CERT_AUTH, &self.open_with(&client_auth(value)).await)
+    }
+
+    /// Announces these settings; returns those of the other end.
+    pub(crate) async fn open_with(&mut self, settings: &[(u16, u32)]) -> Vec<(u64, u64)> {
         match self {
-            Self::H2(wire) => value_in(&wire.open(&h2_settings(value)).await),
-            Self::H3(_) => self.announce(value).await,
+            Self::H2(wire) => widened(&wire.open(settings).await),
+            Self::H3(wire) => wire.open(&widened(settings)).await,
         }
     }
 

@@ -1,0 +1,153 @@
+//! Authenticators of servers in which one thing is wrong each.
+
+use countersign::Violation;
+use countersign_proto::Role;
+use countersign_testkit::Version;
+use countersign_testkit::pki::Issued;
+use rustls::SignatureScheme;
+
+use crate::client::Impostor;
+use crate::forge::{Draft, STATUS_REQUEST, Secrets};
+use crate::hosts::{accepting, accepting_rules, ed25519_rules, hosts};
+use crate::people::key_of;
+use crate::wire::*;
+
+countersign_testkit::over_both_versions! {
+    spoilt_in_one_place,
+    an_extension_that_was_offered,
+    a_scheme_that_was_not_offered,
+    of_another_connection,
+    with_anything_around_it,
+    a_flipped_bit_anywhere,
+    a_context_again,
+    an_empty_one,
+    without_certificates,
+    what_is_no_authenticator,
+}
+
+fn further() -> &'static Issued {
+    &hosts().further
+}
+
+/// The client refuses what `make` makes of a good draft, on a connection of its own.
+async fn refused(version: Version, make: impl Fn(&Secrets) -> Vec<u8>) {
+    let mut server = Impostor::offering(version, accepting_rules()).await;
+    let payload = make(&Secrets::of(&server.wire));
+    server.wire.send(&certificate(&payload)).await;
+    server.refused(BAD_PROOF, Violation::ServerCertificateInvalid).await;
+}
+
+async fn spoilt_in_one_place(version: Version) {
+    let spoil: [fn(&mut Draft); 8] = [
+        |draft| draft.break_signature = true,
+        |draft| draft.finisher = Role::Client,
+        |draft| draft.signer = Role::Client,
+        |draft| draft.key = key_of(&hosts().other),
+        |draft| draft.scheme = SignatureScheme::ED25519,
+        |draft| draft.scheme = SignatureScheme::ECDSA_SHA1_Legacy,
+        |draft| draft.request = b"a request that never was".to_vec(),
+        // An extension that rustls does not offer to servers.
+        |draft| draft.chain[0].1.push((0x1234, vec![1; 8])),
+    ];
+    for spoil in spoil {
+        refused(version, |secrets| {
+            let mut draft = Draft::spontaneous(&[1; 32], further());
+            spoil(&mut draft);
+            draft.sign(secrets)
+        })
+        .await;
+    }
+}
+
+async fn an_extension_that_was_offered(version: Version) {
+    let (rules, mut told) = accepting();
+    let mut server = Impostor::offering(version, rules).await;
+    let mut draft = Draft::spontaneous(&[1; 32], further());
+    // An OCSP response, which nobody here looks into.
+    draft.chain[0].1.push((STATUS_REQUEST, vec![1, 0, 0, 1, 0]));
+    server.wire.send(&certificate(&draft.sign(&Secrets::of(&server.wire)))).await;
+    assert!(told.certificate().await.is_ok());
+}
+
+async fn a_scheme_that_was_not_offered(version: Version) {
+    let mut server = Impostor::offering(version, ed25519_rules()).await;
+    let good = Draft::spontaneous(&[1; 32], further()).sign(&Secrets::of(&server.wire));
+    server.wire.send(&certificate(&good)).await;
+    server.refused(BAD_PROOF, Violation::ServerCertificateInvalid).await;
+}
+
+async fn of_another_connection(version: Version) {
+    let (rules, mut told) = accepting();
+    let mut first = Impostor::offering(version, rules).await;
+    let good = Draft::spontaneous(&[1; 32], further()).sign(&Secrets::of(&first.wire));
+    first.wire.send(&certificate(&good)).await;
+    assert!(told.certificate().await.is_ok());
+    refused(version, |_| good.clone()).await;
+}
+
+async fn with_anything_around_it(version: Version) {
+    let arounds: [fn(&[u8]) -> Vec<u8>; 3] = [
+        |good| [good, &[0]].concat(),
+        |good| good.repeat(2),
+        |good| good[..good.len() - 1].to_vec(),
+    ];
+    for around in arounds {
+        refused(version, |secrets| around(&Draft::spontaneous(&[1; 32], further()).sign(secrets)))
+            .await;
+    }
+}
+
+async fn a_flipped_bit_anywhere(version: Version) {
+    let length = {
+        let server = Impostor::offering(version, accepting_rules()).await;
+        Draft::spontaneous(&[1; 32], further()).sign(&Secrets::of(&server.wire)).len()
+    };
+    // The signature's length varies by a few bytes.
+    for at in (0..length - 8).step_by(23) {
+        let mut server = Impostor::offering(version, accepting_rules()).await;
+        let mut bytes = Draft::spontaneous(&[1; 32], further()).sign(&Secrets::of(&server.wire));
+        bytes[at] ^= 1 << (at % 8);
+        server.wire.send(&certificate(&bytes)).await;
+        let text = server.wire.expect_error(BAD_PROOF).await;
+        assert_eq!(text, Violation::ServerCertificateInvalid.to_string());
+    }
+}
+
+async fn a_context_again(version: Version) {
+    // The same once more, and another certificate under the same context; at once, and later.
+    for (later, again) in [(false, further()), (true, further()), (true, &hosts().other)] {
+        let (rules, mut told) = accepting();
+        let mut server = Impostor::offering(version, rules).await;
+        let secrets = Secrets::of(&server.wire);
+        let first = certificate(&Draft::spontaneous(b"once", further()).sign(&secrets));
+        let second = certificate(&Draft::spontaneous(b"once", again).sign(&secrets));
+        if later {
+            server.wire.send(&first).await;
+            assert!(told.certificate().await.is_ok());
+            server.wire.send(&second).await;
+        } else {
+            let both = [first.encode(version), second.encode(version)].concat();
+            server.wire.send_bytes(&both).await;
+        }
+        server.refused(BAD_PROOF, Violation::ServerCertificateInvalid).await;
+    }
+}
+
+async fn an_empty_one(version: Version) {
+    refused(version, |secrets| secrets.servers_decline(&[1; 32])).await;
+}
+
+async fn without_certificates(version: Version) {
+    refused(version, |secrets| {
+        let mut draft = Draft::spontaneous(&[1; 32], further());
+        draft.chain.clear();
+        draft.sign(secrets)
+    })
+    .await;
+}
+
+async fn what_is_no_authenticator(version: Version) {
+    for garbage in [&b""[..], b"whatever", &[0; 700], &[0xff; 64], &[11, 0, 0, 0]] {
+        refused(version, |_| garbage.to_vec()).await;
+    }
+}

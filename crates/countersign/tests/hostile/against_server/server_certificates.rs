@@ -1,0 +1,199 @@
+//! SERVER_CERTIFICATE from clients and settings that they must not have, against a server with
+//! certificates to offer; and what it offers to those that are polite.
+
+use std::sync::Arc;
+
+use countersign::server::{AuthConfigBuilder, OfferError, ServerCertificate, ServerCertificates};
+use countersign::{Misuse, Violation};
+use countersign_testkit::{Frame, Version, within};
+use exported_authenticator::{Authenticator, Offered, TLS13_SCHEMES, stateless};
+
+use crate::forge::{Draft, good_request};
+use crate::hosts::{FURTHER, hosts};
+use crate::peer::{Seen, value_of};
+use crate::people::{credential, people, provider};
+use crate::server::{Attacker, Server, rules};
+use crate::wire::*;
+
+countersign_testkit::over_both_versions! {
+    from_a_client_with_a_type_of_its_own,
+    from_a_client_with_the_shared_type,
+    settings_other_than_zero_or_one,
+    one_is_offered_to_who_takes_it,
+    with_a_type_of_its_own_it_is_offered_too,
+    none_is_offered_to_who_announced_nothing,
+    both_directions_live_together,
+    what_is_new_is_offered_on_live_connections,
+    one_is_offered_on_demand,
+}
+
+fn further() -> ServerCertificate {
+    ServerCertificate::new(credential(&hosts().further))
+}
+
+fn other() -> ServerCertificate {
+    ServerCertificate::new(credential(&hosts().other))
+}
+
+/// What a server has to offer, and its rules.
+fn offering(unasked: usize) -> (Arc<ServerCertificates>, AuthConfigBuilder) {
+    let certificates = Arc::new(ServerCertificates::with_unasked([further(), other()], unasked));
+    (Arc::clone(&certificates), rules().server_certificates(certificates))
+}
+
+/// The next connection of a client that announces these settings.
+async fn opened(server: &mut Server, settings: &[(u16, u32)]) -> Attacker {
+    let mut client = server.attacker().await;
+    let announced = client.wire.open_with(settings).await;
+    assert_eq!(value_of(SERVER_CERT_AUTH, &announced), Some(1));
+    client
+}
+
+/// The names in a payload of SERVER_CERTIFICATE, whose proof is valid on this connection.
+fn proven(client: &Attacker, payload: &[u8]) -> Vec<String> {
+    let offered = Offered { signature_algorithms: TLS13_SCHEMES.to_vec(), extensions: Vec::new() };
+    let authenticator = Authenticator::parse(payload).unwrap();
+    assert_eq!(authenticator.context().unwrap().len(), 32);
+    let values = client.wire.exporter_values();
+    let algorithms = provider().signature_verification_algorithms;
+    let proven =
+        stateless::validate_spontaneous(&values, &offered, &authenticator, &algorithms).unwrap();
+    let issued = [&hosts().further, &hosts().other];
+    let known = issued.into_iter().find(|issued| issued.chain == proven.chain()).unwrap();
+    ServerCertificate::new(credential(known)).names().to_vec()
+}
+
+async fn from_a_client_with_a_type_of_its_own(version: Version) {
+    let (_, rules) = offering(0);
+    let rules = rules.code_points(set_apart());
+    let mut server = Server::start_with(version, rules).await.at(set_apart());
+    for settings in [&[(SERVER_CERT_AUTH, 1)][..], &[]] {
+        let mut client = opened(&mut server, settings).await;
+        let draft = Draft::spontaneous(b"context", &hosts().further);
+        let frame = Extension::new(SERVER_CERTIFICATE, draft.sign(&client.secrets()));
+        client.wire.send(&frame).await;
+        server.refuses(client, UNEXPECTED, Violation::ServerCertificateFromClient).await;
+    }
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    client.wire.send_on(1, &Extension::new(SERVER_CERTIFICATE, &b"whatever"[..])).await;
+    server.refuses(client, UNEXPECTED, Violation::ServerCertificateFromClient).await;
+}
+
+async fn from_a_client_with_the_shared_type(version: Version) {
+    // By its direction it is CERTIFICATE.
+    let (_, rules) = offering(0);
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1), (CLIENT_CERT_AUTH, 4)]).await;
+    let draft = Draft::spontaneous(b"context", &hosts().further);
+    client.wire.send(&certificate(&draft.sign(&client.secrets()))).await;
+    server.refuses(client, UNEXPECTED, Violation::Unsolicited).await;
+}
+
+async fn settings_other_than_zero_or_one(version: Version) {
+    let (_, rules) = offering(0);
+    let mut server = Server::start_with(version, rules).await;
+    for value in [2, u32::MAX] {
+        let mut client = server.attacker().await;
+        client.wire.open_with(&[(SERVER_CERT_AUTH, value)]).await;
+        server.refuses(client, BAD_SETTING, Violation::ServerCertSetting).await;
+    }
+}
+
+#[tokio::test]
+async fn a_setting_taken_back() {
+    let (_, rules) = offering(0);
+    let mut server = Server::start_with(Version::H2, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    client.wire.h2().send(&Frame::settings(&[(SERVER_CERT_AUTH, 0)])).await;
+    server.refuses(client, BAD_SETTING, Violation::ServerCertSetting).await;
+}
+
+async fn one_is_offered_to_who_takes_it(version: Version) {
+    let (_, rules) = offering(2);
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let mut contexts = Vec::new();
+    for expected in [FURTHER, "other.test"] {
+        let payload = client.wire.expect_kind(CERTIFICATE).await;
+        assert_eq!(proven(&client, &payload), [expected]);
+        contexts.push(Authenticator::parse(&payload).unwrap().context().unwrap().to_vec());
+    }
+    assert_ne!(contexts[0], contexts[1]);
+    assert_eq!(client.handle.is_certified_for(FURTHER), Some(true));
+    // Another connection is offered them anew, under other contexts.
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), [FURTHER]);
+    let context = Authenticator::parse(&payload).unwrap().context().unwrap().to_vec();
+    assert!(!contexts.contains(&context));
+}
+
+#[tokio::test]
+async fn on_the_wire_it_is_a_frame_of_stream_0_without_flags() {
+    let (_, rules) = offering(1);
+    let mut server = Server::start_with(Version::H2, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let frame = client.wire.h2().expect_kind(CERTIFICATE).await;
+    assert_eq!((frame.stream, frame.flags), (0, 0));
+    assert_eq!(proven(&client, &frame.payload), [FURTHER]);
+}
+
+async fn with_a_type_of_its_own_it_is_offered_too(version: Version) {
+    let (_, rules) = offering(1);
+    let mut server = Server::start_with(version, rules.code_points(set_apart())).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let payload = client.wire.expect_kind(SERVER_CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), [FURTHER]);
+}
+
+async fn none_is_offered_to_who_announced_nothing(version: Version) {
+    let (certificates, rules) = offering(2);
+    let mut server = Server::start_with(version, rules).await;
+    for nothing in [&[][..], &[(SERVER_CERT_AUTH, 0)], &[(CLIENT_CERT_AUTH, 1)]] {
+        let mut client = opened(&mut server, nothing).await;
+        client.wire.request(1, "/open").await;
+        let first = client.wire.expect_kind_or_head(CERTIFICATE).await;
+        assert_eq!(first, Some(Seen::Head(1, Some(200))));
+        let refused = client.handle.offer(&certificates.find(FURTHER).unwrap());
+        assert_eq!(refused, Err(OfferError::Misuse(Misuse::NotNegotiated)));
+    }
+}
+
+async fn both_directions_live_together(version: Version) {
+    let (_, rules) = offering(1);
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1), (CLIENT_CERT_AUTH, 4)]).await;
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), [FURTHER]);
+    let challenge = client.get_and_be_asked(1, "/user").await;
+    let answer = client.secrets().answer(&challenge, &people().alice);
+    client.wire.send(&certificate(&answer)).await;
+    assert_eq!(client.wire.response(1).await, Some(200));
+    // What a server may send, a client may not.
+    client.wire.send(&requests([&good_request(1)[..]])).await;
+    server.refuses(client, UNEXPECTED, Violation::RequestsFromClient).await;
+}
+
+async fn what_is_new_is_offered_on_live_connections(version: Version) {
+    let certificates = Arc::new(ServerCertificates::new([further()]));
+    let rules = rules().server_certificates(Arc::clone(&certificates));
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), [FURTHER]);
+    certificates.replace([further(), other()]);
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), ["other.test"], "only what is new");
+}
+
+async fn one_is_offered_on_demand(version: Version) {
+    let (certificates, rules) = offering(0);
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    assert_eq!(within(client.wire.get(1, "/open")).await, Some(200));
+    assert_eq!(client.handle.is_certified_for("other.test"), Some(false));
+    client.handle.offer(&certificates.find("other.test").unwrap()).unwrap();
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), ["other.test"]);
+    assert_eq!(client.handle.is_certified_for("other.test"), Some(true));
+}
