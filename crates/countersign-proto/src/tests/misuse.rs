@@ -155,7 +155,7 @@ fn with_random(contexts: usize, random: &'static dyn SecureRandom) -> ServerMach
 
 /// Always the same number.
 #[derive(Debug)]
-struct Stuck;
+pub(super) struct Stuck;
 
 impl SecureRandom for Stuck {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
@@ -166,7 +166,7 @@ impl SecureRandom for Stuck {
 
 /// No numbers at all.
 #[derive(Debug)]
-struct Broken;
+pub(super) struct Broken;
 
 impl SecureRandom for Broken {
     fn fill(&self, _: &mut [u8]) -> Result<(), GetRandomFailed> {

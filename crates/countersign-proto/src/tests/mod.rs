@@ -5,6 +5,7 @@ mod forge;
 mod hostile;
 mod limits;
 mod misuse;
+mod offers;
 mod pair;
 mod polite;
 mod pool;
