@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::h3;
-use countersign::server::{AuthHandle, Denied, Identity, ServerStream};
-use countersign_proto::Rejection;
+use countersign::server::{AuthHandle, ServerCertificates, ServerStream};
 use http::header::{ALT_SVC, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -26,17 +25,19 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
-use crate::caller::Caller;
 use crate::headers;
 use crate::policy::{self, Admission};
-use crate::problem::{Denial, Kind, Problem};
+use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
+use crate::session::Session;
 use crate::upstream::Upstreams;
 
 /// What all connections share.
 pub(crate) struct Shared {
     /// Which path goes where.
     pub(crate) routes: RouteTable,
+    /// What clients are shown beside the certificate of their handshake.
+    pub(crate) certificates: Arc<ServerCertificates>,
     /// The backends.
     pub(crate) upstreams: Upstreams,
     /// Who this deployment is in `Proxy-Status`.
@@ -64,7 +65,7 @@ pub(crate) async fn serve(
 ) {
     let h2 = stream.alpn() == Some(b"h2");
     let activity = Arc::new(Activity::default());
-    let session = Arc::new(Session { auth, client, callers: Mutex::default() });
+    let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
         let (shared, session) = (Arc::clone(&shared), Arc::clone(&session));
@@ -106,7 +107,7 @@ pub(crate) async fn serve_quic(
     shutdown: watch::Receiver<bool>,
 ) {
     let activity = Arc::new(Activity::default());
-    let session = Arc::new(Session { auth, client, callers: Mutex::default() });
+    let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let (idle_timeout, closing_timeout) = (shared.idle_timeout, shared.closing_timeout);
     let service = Http3Service { shared, session, activity: Arc::clone(&activity) };
     let closing = Notify::new();
@@ -167,7 +168,7 @@ async fn answer(
         Ok(response) => response.map(Either::Right),
         Err(problem) => {
             tracing::info!(
-                client = %session.client,
+                client = %session.client(),
                 %method,
                 status = problem.status().as_u16(),
                 kind = ?problem.kind,
@@ -190,14 +191,14 @@ async fn relay(
         policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
 
     tracing::debug!(
-        client = %session.client,
+        client = %session.client(),
         route = route.path,
         upstream = %route.upstream,
         "a request passes"
     );
     headers::prepare_request(
         &mut parts.headers,
-        session.client,
+        session.client(),
         &authority,
         route.upstream.version(),
     );
@@ -222,44 +223,6 @@ async fn relay(
     headers::prepare_response(response.headers_mut());
     *response.version_mut() = Version::default();
     Ok(response.map(|body| Relayed::new(body, headers::prepare_response_trailers, exchange)))
-}
-
-/// What is known about the client of a connection.
-struct Session {
-    auth: AuthHandle,
-    client: IpAddr,
-    /// The facts about identities that were looked at before: each certificate is read once.
-    callers: Mutex<Vec<(Identity, Arc<Caller>)>>,
-}
-
-impl Session {
-    fn caller(&self, identity: &Identity) -> Result<Arc<Caller>, Rejection> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, caller)) = callers.iter().find(|(known, _)| known == identity) {
-            return Ok(Arc::clone(caller));
-        }
-        let caller = Arc::new(Caller::read(identity.credential(), identity.chain())?);
-        callers.retain(|(known, _)| known.credential() != identity.credential());
-        callers.push((identity.clone(), Arc::clone(&caller)));
-        Ok(caller)
-    }
-}
-
-impl policy::Connection for Session {
-    async fn require(&self, credential: &str) -> Result<Arc<Caller>, Denial> {
-        match self.auth.require(credential).await {
-            Ok(identity) => self.caller(&identity).map_err(Denial::Rejected),
-            Err(Denied::Declined) => Err(Denial::Declined),
-            Err(Denied::Rejected(rejection)) => Err(Denial::Rejected(rejection)),
-            Err(Denied::Timeout | Denied::Closed) => Err(Denial::Timeout),
-            Err(Denied::Missing | Denied::UnknownCredential) => Err(Denial::Missing),
-        }
-    }
-
-    fn held(&self) -> Vec<Arc<Caller>> {
-        let identities = self.auth.identities();
-        identities.iter().filter_map(|identity| self.caller(identity).ok()).collect()
-    }
 }
 
 /// Counts a connection's exchanges, to know when it idles.

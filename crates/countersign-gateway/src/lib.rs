@@ -11,11 +11,13 @@
 
 mod body;
 mod caller;
+mod certificates;
 mod config;
 mod connection;
 mod credential;
 mod dn;
 mod forward;
+mod handshake;
 mod headers;
 mod names;
 mod path;
@@ -24,6 +26,7 @@ mod problem;
 mod quic;
 mod route;
 mod server;
+mod session;
 mod upstream;
 
 pub use config::{Config, ConfigError, Diagnostic};

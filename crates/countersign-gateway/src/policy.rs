@@ -1,6 +1,6 @@
 //! The one decision per request, the same for every HTTP version.
 //!
-//! Method and authority, then the path, then the route, then its credentials, then its `allow`.
+//! Method and authority, which the connection must be certified for, then the path, then the route, then its credentials, then its `allow`.
 //! Whatever is not admitted here reaches no backend.
 
 use std::sync::Arc;
@@ -26,6 +26,10 @@ pub(crate) trait Connection: Sync {
 
     /// All identities that are held now.
     fn held(&self) -> Vec<Arc<Caller>>;
+
+    /// Whether the client was shown a certificate for `host`, a DNS name or an IP address without
+    /// brackets. Where the client takes further certificates and there is one, it is shown it first.
+    fn is_certified_for(&self, host: &str) -> bool;
 }
 
 /// A request that may pass.
@@ -50,12 +54,15 @@ pub(crate) async fn decide<C: Connection>(
     now: impl Fn() -> UnixTime,
 ) -> Result<Admission, Problem> {
     if request.method == Method::CONNECT || request.method == Method::TRACE {
+        return Err(not_passed_on(request, connection));
+    }
+    let (authority, value) = authority(request)?;
+    if !connection.is_certified_for(host_of(&authority)) {
         return Err(Problem::new(
-            Kind::NotImplemented,
-            format!("The method {} is not passed on.", request.method),
+            Kind::Misdirected,
+            "No certificate for the request's authority was shown on this connection.",
         ));
     }
-    let authority = authority(request)?;
     let path = NormalPath::parse(request.uri.path())
         .map_err(|error| Problem::new(Kind::BadRequest, sentence(&error.to_string())))?;
     let route = routes.find(&path).map_err(|_| {
@@ -100,7 +107,29 @@ pub(crate) async fn decide<C: Connection>(
             callers.push(caller);
         }
     }
-    Ok(Admission { route: Arc::clone(route), path, authority, callers })
+    Ok(Admission { route: Arc::clone(route), path, authority: value, callers })
+}
+
+/// CONNECT and TRACE. Who asks for a tunnel to a host that is served here is shown a certificate for
+/// it, and needs no tunnel (server draft, section 3.2).
+fn not_passed_on<C: Connection>(request: &request::Parts, connection: &C) -> Problem {
+    let mut detail = format!("The method {} is not passed on.", request.method);
+    if request.method == Method::CONNECT
+        && let Some(authority) = request.uri.authority()
+        && connection.is_certified_for(host_of(authority))
+    {
+        detail += &format!(
+            " {} is served here: send the requests for it on this connection, without a tunnel.",
+            authority.host()
+        );
+    }
+    Problem::new(Kind::NotImplemented, detail)
+}
+
+/// The host of an authority, an IPv6 address without its brackets.
+fn host_of(authority: &Authority) -> &str {
+    let host = authority.host();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn not_allowed(route: &Route) -> Problem {
@@ -120,7 +149,7 @@ fn not_allowed(route: &Route) -> Problem {
 
 /// The authority that a request is for: `:authority` or the target's, else `Host`. There must be
 /// exactly one, and where both are given they must agree (RFC 9113, section 8.3.1).
-fn authority(request: &request::Parts) -> Result<HeaderValue, Problem> {
+fn authority(request: &request::Parts) -> Result<(Authority, HeaderValue), Problem> {
     let bad = |detail: &str| Err(Problem::new(Kind::BadRequest, detail));
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -140,9 +169,10 @@ fn authority(request: &request::Parts) -> Result<HeaderValue, Problem> {
         },
         (None, None) => return bad("The request names no authority."),
     };
-    let sound = text.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty());
-    match HeaderValue::from_str(text) {
-        Ok(value) if sound && !text.contains('@') => Ok(value),
+    match (text.parse::<Authority>(), HeaderValue::from_str(text)) {
+        (Ok(authority), Ok(value)) if !authority.host().is_empty() && !text.contains('@') => {
+            Ok((authority, value))
+        }
         _ => bad("The request's authority is not a host name with an optional port."),
     }
 }

@@ -78,6 +78,8 @@ pub(crate) enum Kind {
     NotAllowed,
     /// The request cannot be understood, or could be in two ways.
     BadRequest,
+    /// No certificate for the authority was shown on the connection.
+    Misdirected,
     /// A method that the gateway does not pass on.
     NotImplemented,
     /// No route.
@@ -136,6 +138,7 @@ impl Kind {
             }
             Self::NotAllowed => forbidden("not-allowed", "The caller is not allowed here"),
             Self::BadRequest => plain(StatusCode::BAD_REQUEST, "http_request_error"),
+            Self::Misdirected => plain(StatusCode::MISDIRECTED_REQUEST, "http_request_denied"),
             Self::NotImplemented => plain(StatusCode::NOT_IMPLEMENTED, "http_request_denied"),
             Self::NoRoute => plain(StatusCode::NOT_FOUND, "destination_not_found"),
             Self::UpstreamRefused => plain(StatusCode::BAD_GATEWAY, "connection_refused"),

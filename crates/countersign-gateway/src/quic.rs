@@ -51,24 +51,25 @@ pub(crate) async fn listen(
     }
 }
 
-/// Makes the endpoint on `socket`; `tls` is what TCP has, but for ALPN.
+/// Makes the endpoint on `socket`.
 pub(crate) fn endpoint(
     socket: UdpSocket,
     address: SocketAddr,
-    tls: ServerConfig,
+    server: quinn::ServerConfig,
 ) -> Result<Endpoint, GatewayError> {
-    Endpoint::new(
-        EndpointConfig::default(),
-        Some(server_config(tls)?),
-        socket,
-        Arc::new(TokioRuntime),
-    )
-    .map_err(|source| GatewayError::ListenUdp { address, source })
+    Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
+        .map_err(|source| GatewayError::ListenUdp { address, source })
 }
 
-fn server_config(mut tls: ServerConfig) -> Result<quinn::ServerConfig, rustls::Error> {
+/// Makes TLS for QUIC of `tls`, which is for TCP.
+pub(crate) fn tls(mut tls: ServerConfig) -> Arc<ServerConfig> {
     tls.alpn_protocols = vec![ALPN_H3.to_vec()];
     tls.max_early_data_size = 0;
+    Arc::new(tls)
+}
+
+/// The limits, with `tls`.
+pub(crate) fn server_config(tls: Arc<ServerConfig>) -> Result<quinn::ServerConfig, rustls::Error> {
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut transport = TransportConfig::default();

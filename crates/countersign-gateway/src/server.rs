@@ -1,8 +1,4 @@
 //! The listener: accepts connections, within limits, until it is told to end.
-//!
-//! Where a credential has `handshake = "accept"`, TLS sessions are not resumed: a resumed session
-//! would carry a certificate whose key was proven on another connection, and whose credential was
-//! decided about then.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,25 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::h3;
-use countersign::server::{Acceptor, AuthConfig, CredentialKind};
+use countersign::server::{Acceptor, ServerCertificates};
 use http::HeaderValue;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
-use rustls::sign::SingleCertAndKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::caller::{names_in, parse};
+use crate::certificates::offers;
 use crate::config::Config;
 use crate::connection::{self, Shared};
-use crate::credential::{Credential, PossessionOnly};
 use crate::names::Name;
-use crate::quic;
 use crate::upstream::Upstreams;
+use crate::{handshake, quic};
 
 /// How much of everything. Safe for a public listener; not configurable yet.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +55,7 @@ impl Default for Limits {
 }
 
 /// The longest HTTP/2 frame taken, in bytes: post-quantum chains are in one frame.
-const MAX_FRAME: u32 = 64 * 1024;
+pub(crate) const MAX_FRAME: u32 = 64 * 1024;
 /// The longest header section taken, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
 /// Requests at a time on one connection.
@@ -132,19 +125,27 @@ impl Gateway {
         let listen = |source| GatewayError::Listen { address, source };
         let (listener, socket) = quic::listen(address, config.http3).await?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let auth = Arc::new(auth_config(&config)?);
-        let acceptor = Acceptor::new(Arc::new(tls_config(&config)?), Arc::clone(&auth));
+        let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
+        let auth = Arc::new(handshake::auth(&config, Arc::clone(&certificates))?);
+        let acceptor = Acceptor::new(Arc::new(handshake::tls(&config)?), Arc::clone(&auth));
         let http3 = match socket {
-            Some(socket) => Some(Http3 {
-                endpoint: quic::endpoint(socket, local_addr, tls_config(&config)?)?,
-                local_addr,
-                acceptor: h3::Acceptor::new(auth).max_field_section_size(MAX_HEADERS.into()),
-            }),
+            Some(socket) => {
+                let tls = quic::tls(handshake::tls(&config)?);
+                let server = quic::server_config(Arc::clone(&tls))?;
+                Some(Http3 {
+                    endpoint: quic::endpoint(socket, local_addr, server.clone())?,
+                    local_addr,
+                    acceptor: h3::Acceptor::new(auth)
+                        .tls(server, tls)
+                        .max_field_section_size(MAX_HEADERS.into()),
+                })
+            }
             None => None,
         };
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(&config.routes),
             routes: config.routes.clone(),
+            certificates,
             proxy_name: proxy_name(&config),
             alt_svc: http3.as_ref().and_then(|http3| alt_svc(http3.local_addr.port())),
             http1: http1(limits),
@@ -312,61 +313,6 @@ fn alt_svc(port: u16) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
 }
 
-/// Joins what the configuration says about TLS and about credentials.
-pub(crate) fn acceptor(config: &Config) -> Result<Acceptor, GatewayError> {
-    Ok(Acceptor::new(Arc::new(tls_config(config)?), Arc::new(auth_config(config)?)))
-}
-
-fn tls_config(config: &Config) -> Result<ServerConfig, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&config.provider))
-        .with_safe_default_protocol_versions()?;
-    let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&config.certified_key)));
-    let mut tls = match PossessionOnly::for_credentials(&config.credentials, &config.provider) {
-        Some(verifier) => {
-            let mut tls =
-                builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver);
-            tls.session_storage = Arc::new(NoServerSessionStorage {});
-            tls.send_tls13_tickets = 0;
-            tls
-        }
-        None => {
-            let mut tls = builder.with_no_client_auth().with_cert_resolver(resolver);
-            tls.session_storage = ServerSessionMemoryCache::new(1024);
-            tls
-        }
-    };
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // TLS 1.2 carries authenticators only with the extended master secret (RFC 9261, section 5.1).
-    tls.require_ems = true;
-    Ok(tls)
-}
-
-fn auth_config(config: &Config) -> Result<AuthConfig, countersign::server::ConfigError> {
-    let mut builder = AuthConfig::builder(Arc::clone(&config.provider))
-        .generic_challenges(config.pool.generic_challenges)
-        .answer_timeout(config.pool.answer_timeout)
-        .max_frame_len(MAX_FRAME as usize)
-        .code_points(config.protocol.code_points)
-        .message_type(config.protocol.message_type);
-    for credential in &config.credentials {
-        builder = builder.credential(kind(credential.clone()));
-    }
-    builder.build()
-}
-
-fn kind(credential: Credential) -> CredentialKind {
-    let Credential { name, verifier, constraint, ask_on_connect, accept_handshake } = credential;
-    let mut kind =
-        CredentialKind::new(name, verifier).constraint(move |chain| constraint.check(chain));
-    if ask_on_connect {
-        kind = kind.ask_on_connect();
-    }
-    if accept_handshake {
-        kind = kind.accept_handshake();
-    }
-    kind
-}
-
 fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
@@ -390,11 +336,11 @@ fn http2() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// The first host name in the server's certificate: it says which deployment answered, and tells
+/// The first host name in the server's default certificate: it says which deployment answered, and tells
 /// nobody anything new.
 fn proxy_name(config: &Config) -> String {
     let first_host = || {
-        let certificate = parse(config.certified_key.cert.first()?).ok()?;
+        let certificate = parse(config.certificates.first()?.key.cert.first()?).ok()?;
         names_in(&certificate).ok()?.into_iter().find_map(|name| match name {
             Name::Host(host) => Some(host),
             Name::Mailbox(_) | Name::Uri(_) => None,

@@ -10,6 +10,7 @@ mod routes;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,12 +20,12 @@ use std::time::Duration;
 use countersign_proto::CodePoints;
 use exported_authenticator::MessageType;
 use rustls::crypto::CryptoProvider;
-use rustls::sign::CertifiedKey;
 use toml::de::DeTable;
 
 use self::diagnostic::Source;
 pub use self::diagnostic::{ConfigError, Diagnostic};
 use self::table::{At, Table};
+use crate::certificates::Certificate;
 use crate::credential::Credential;
 use crate::route::RouteTable;
 
@@ -38,7 +39,8 @@ pub struct Config {
     pub(crate) address: SocketAddr,
     /// Whether HTTP/3 is served on the same port.
     pub(crate) http3: bool,
-    pub(crate) certified_key: Arc<CertifiedKey>,
+    /// The first is the default. Never empty.
+    pub(crate) certificates: Vec<Certificate>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) pool: Pool,
     pub(crate) routes: RouteTable,
@@ -110,7 +112,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let root = Table::new(source, "the configuration", document.get_ref(), 0..0, &TABLES);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let listen = listen(&root);
-    let certified_key = tls(&root, &provider);
+    let certificates = tls::read(&root, &provider);
     let (credentials, names) = match root.table("credentials") {
         Some(At { value, span }) => {
             credentials::read(Table::open(source, "[credentials]", value, span), &provider)
@@ -124,7 +126,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let config = Config {
         address,
         http3,
-        certified_key: certified_key?,
+        certificates: certificates?,
         credentials,
         pool: pool?,
         routes: routes?,
@@ -132,7 +134,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         provider,
     };
     // What each part allows may still not fit together.
-    if let Err(error) = crate::server::acceptor(&config) {
+    if let Err(error) = crate::handshake::check(&config) {
         source.mistake(root.key_span("credentials").unwrap_or_default(), error.to_string(), None);
     }
     Some(config)
@@ -171,32 +173,6 @@ fn listen(root: &Table<'_>) -> Option<(SocketAddr, bool)> {
             None
         }
     }
-}
-
-fn tls(root: &Table<'_>, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
-    let source = root.source();
-    let tables = root.tables("tls");
-    let mut tables = tables.into_iter().flatten();
-    let Some(At { value, span }) = tables.next() else {
-        if root.get("tls").is_none_or(|value| value.get_ref().is_array()) {
-            root.missing(
-                "tls",
-                "[[tls]] with `certificate = \"server.pem\"` and `key = \"server.key\"`",
-            );
-        }
-        return None;
-    };
-    if let Some(second) = tables.next() {
-        source.mistake(
-            second.span,
-            "more than one [[tls]] is not available in this version",
-            "one [[tls]], whose certificate has all the server's names".to_owned(),
-        );
-    }
-    let table = Table::new(source, "[[tls]]", value, span, &["certificate", "key"]);
-    let certificate = table.needed("certificate", "certificate = \"server.pem\"");
-    let key = table.needed("key", "key = \"server.key\"");
-    files::certified_key(source, &certificate?, &key?, provider)
 }
 
 fn pool(root: &Table<'_>) -> Option<Pool> {

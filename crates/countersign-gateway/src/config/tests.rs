@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use countersign_testkit::pki::{Authority, KeyKind, Leaf};
 use countersign_testkit::tls::test_pki;
 
 use super::*;
@@ -187,15 +188,6 @@ gateway.toml:4:1: the admin listener is not available in this version
         let config = parse_in(folder.path(), &with(LISTEN, &format!("{LISTEN}{line}"))).unwrap();
         assert_eq!(config.http3, http3);
     }
-    says(
-        &with(TLS, &format!("{TLS}{TLS}")),
-        r#"
-gateway.toml:6:1: more than one [[tls]] is not available in this version
- 6 | [[tls]]
-   | ^^^^^^^
-   = one [[tls]], whose certificate has all the server's names
-"#,
-    );
     says(
         &with(USER, &format!("{USER}spiffe_trust_domains = [\"x\"]\n")),
         r#"
@@ -455,6 +447,61 @@ fn wrong_types_everywhere_are_mistakes_and_no_panics() {
             assert!(parse_in(folder.path(), &text).is_err(), "{text}");
         }
     }
+}
+
+/// Writes a certificate for `names` and its key, and names them in a `[[tls]]`.
+fn tls_for(folder: &Path, file: &str, names: &[&str]) -> String {
+    let root = Authority::root("Servers", KeyKind::P256).unwrap();
+    let leaf = names.iter().fold(Leaf::server(file), |leaf, name| leaf.dns(*name));
+    let issued = root.issue(&leaf).unwrap();
+    std::fs::write(folder.join(format!("{file}.pem")), issued.pem()).unwrap();
+    std::fs::write(folder.join(format!("{file}.key")), issued.key_pem()).unwrap();
+    format!("[[tls]]\ncertificate = \"{file}.pem\"\nkey = \"{file}.key\"\n")
+}
+
+#[test]
+fn several_certificates_are_read_in_their_order() {
+    let folder = folder();
+    let more = tls_for(folder.path(), "b", &["B.test", "*.b.test", "b.test"])
+        + &tls_for(folder.path(), "c", &["www.b.test"]);
+    let config = parse_in(folder.path(), &with(TLS, &format!("{TLS}{more}"))).unwrap();
+    let names: Vec<_> = config.certificates.iter().map(|one| one.names.join(" ")).collect();
+    assert_eq!(names, ["localhost 127.0.0.1 ::1", "b.test *.b.test b.test", "www.b.test"]);
+}
+
+#[test]
+fn what_is_wrong_with_each_certificate_is_told() {
+    let folder = folder();
+    let mut text = with(TLS, TLS);
+    text += &tls_for(folder.path(), "b", &["b.test", "*.c.test"]);
+    text += &tls_for(folder.path(), "c", &["c.test", "*.C.test", "b.test", "x.c.test"]);
+    text += &tls_for(folder.path(), "nameless", &[]);
+    text += "[[tls]]\ncertificate = \"server.pem\"\nkey = \"c.key\"\n";
+    text += TLS;
+    let error = parse_in(folder.path(), &text).unwrap_err().to_string();
+    let said = error.replace(&format!("{}/", folder.path().display()), "");
+    let expected = r#"
+gateway.toml:17:15: the certificate `c.pem` is for names that the [[tls]] in line 13 is for: `*.c.test`, `b.test`
+ 17 | certificate = "c.pem"
+    |               ^^^^^^^
+   = one certificate for each name; a wildcard and a name that it covers may be in two
+
+gateway.toml:20:15: the certificate `nameless.pem` is for no host
+ 20 | certificate = "nameless.pem"
+    |               ^^^^^^^^^^^^^^
+   = a certificate with a dNSName or an iPAddress in its subjectAltName
+
+gateway.toml:24:7: the key `c.key` is not that of the certificate `server.pem`
+ 24 | key = "c.key"
+    |       ^^^^^^^
+   = the key that the first certificate in the file was issued for
+
+gateway.toml:26:15: the certificate `server.pem` is for names that the [[tls]] in line 3 is for: `localhost`, `127.0.0.1`, `::1`
+ 26 | certificate = "server.pem"
+    |               ^^^^^^^^^^^^
+   = one certificate for each name; a wildcard and a name that it covers may be in two
+"#;
+    assert!(said == expected.trim_matches('\n'), "it says:\n{said}");
 }
 
 proptest::proptest! {

@@ -13,7 +13,8 @@ use crate::names::Pattern;
 use crate::route::Rule;
 use crate::upstream::Target;
 
-/// A client that answers as it is told to.
+/// A client that answers as it is told to, and was shown certificates for hosts below
+/// `.example`, for `localhost` and for an address.
 #[derive(Default)]
 struct Client {
     answers: Vec<(&'static str, Result<Arc<Caller>, Denial>)>,
@@ -31,6 +32,10 @@ impl Connection for Client {
 
     fn held(&self) -> Vec<Arc<Caller>> {
         self.held.clone()
+    }
+
+    fn is_certified_for(&self, host: &str) -> bool {
+        ["localhost", "::1"].contains(&host) || host.to_lowercase().ends_with(".example")
     }
 }
 
@@ -209,10 +214,40 @@ async fn a_request_is_for_one_authority() {
 }
 
 #[tokio::test]
+async fn a_request_is_for_a_host_that_the_connection_is_certified_for() {
+    let client = Client::default();
+    for (uri, host, expected) in [
+        ("/public/", "localhost", None),
+        ("/public/", "[::1]:8443", None),
+        ("/public/", "[::1]", None),
+        ("https://A.example:8443/public/", "a.example:8443", None),
+        ("/public/", "example", Some(Kind::Misdirected)),
+        ("/public/", "[::2]", Some(Kind::Misdirected)),
+        ("/public/", "a.example.test:443", Some(Kind::Misdirected)),
+        ("https://b.test/public/", "b.test", Some(Kind::Misdirected)),
+        // Whatever else is wrong with it: it is not for here.
+        ("/elsewhere", "b.test", Some(Kind::Misdirected)),
+        ("/admin/", "b.test", Some(Kind::Misdirected)),
+        ("/public/%2e%2e/", "b.test", Some(Kind::Misdirected)),
+    ] {
+        let request = request("GET", uri, &[host]);
+        let outcome = decide(&routes(), &request, &client, UnixTime::now).await;
+        assert_eq!(outcome.err().map(|problem| problem.kind), expected, "{uri} {host}");
+    }
+    assert_eq!(client.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn tunnels_and_echoes_are_not_passed_on() {
-    for (method, uri) in [("CONNECT", "a.example:443"), ("TRACE", "/public/")] {
+    let served = "The method CONNECT is not passed on. a.example is served here: send the requests for it \
+                  on this connection, without a tunnel.";
+    for (method, uri, detail) in [
+        ("CONNECT", "a.example:443", served),
+        ("CONNECT", "b.test:443", "The method CONNECT is not passed on."),
+        ("TRACE", "/public/", "The method TRACE is not passed on."),
+    ] {
         let request = request(method, uri, &["a.example"]);
         let outcome = decide(&routes(), &request, &Client::default(), UnixTime::now).await;
-        assert_eq!(outcome.unwrap_err().kind, Kind::NotImplemented);
+        assert_eq!(outcome.unwrap_err(), Problem::new(Kind::NotImplemented, detail));
     }
 }

@@ -105,9 +105,9 @@ async fn requests_without_one_host_are_refused() {
 async fn a_smuggled_request_is_one_request_or_none() {
     let backend = Backend::start().await;
     let gateway = Running::standard(&format!("http://{}", backend.address)).await;
-    let smuggled = "GET /admin/ HTTP/1.1\r\nhost: a\r\n\r\n";
+    let smuggled = "GET /admin/ HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let request = format!(
-        "POST /public/ HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
+        "POST /public/ HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
         smuggled.len() + 5
     );
     raw(&gateway, request.as_bytes(), "credential-missing").await;
@@ -118,7 +118,8 @@ async fn a_smuggled_request_is_one_request_or_none() {
 async fn continue_is_said_once_the_body_is_wanted() {
     let backend = Backend::start().await;
     let gateway = Running::standard(&format!("http://{}", backend.address)).await;
-    let head = "POST PATH HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    let head = "POST PATH HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+                content-length: 4\r\n\r\n";
     let refused = raw(&gateway, head.replace("PATH", "/admin/").as_bytes(), "\r\n\r\n").await;
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused:?}");
     let wanted = raw(&gateway, head.replace("PATH", "/public/").as_bytes(), "\r\n\r\n").await;

@@ -11,6 +11,7 @@ mod decisions;
 mod hostile;
 mod http1;
 mod http3;
+mod origins;
 mod spoofing;
 mod streaming;
 mod support;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use countersign::client::{
-    self, ClientCredential, CredentialResolver, Handshaker, Origin, StaticCredentials,
+    self, ClientCredential, ClientHandle, CredentialResolver, Handshaker, Origin, StaticCredentials,
 };
 use countersign::{Chain, Credential, h3};
 use countersign_gateway::{Config, Gateway, GatewayError};
@@ -36,6 +36,16 @@ pub(crate) enum Version {
     Http3,
 }
 
+impl Version {
+    /// Its protocol id in ALPN.
+    pub(crate) fn alpn(self) -> &'static str {
+        match self {
+            Self::Http2 => "h2",
+            Self::Http3 => "h3",
+        }
+    }
+}
+
 /// Makes a test of each function, for both versions.
 macro_rules! for_both_versions {
     ($($name:ident),+ $(,)?) => {$(
@@ -54,7 +64,7 @@ macro_rules! for_both_versions {
 }
 pub(crate) use for_both_versions;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that tests send.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -311,7 +321,11 @@ pub(crate) fn tls(alpn: &str, shown: Option<&Issued>) -> Arc<ClientConfig> {
 
 /// QUIC as a client does it.
 pub(crate) fn quic(shown: Option<&Issued>) -> quinn::ClientConfig {
-    let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls("h3", shown)).unwrap();
+    quic_with(tls("h3", shown))
+}
+
+fn quic_with(tls: Arc<ClientConfig>) -> quinn::ClientConfig {
+    let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     quinn::ClientConfig::new(Arc::new(tls))
 }
 
@@ -321,7 +335,7 @@ fn credential(issued: &Issued) -> ClientCredential {
     Credential::new(Chain::new(issued.chain.clone()).unwrap(), key).unwrap().into()
 }
 
-fn origin(gateway: &Running) -> Origin {
+pub(crate) fn origin(gateway: &Running) -> Origin {
     Origin::new("localhost", gateway.address.port())
 }
 
@@ -403,13 +417,8 @@ impl Client {
             .limit(4)
             .build()
             .unwrap();
-        if version == Version::Http3 {
-            return Self::http3(gateway, quic(None), auth).await;
-        }
-        let handshaker = Handshaker::new(tls("h2", None), Arc::new(auth));
-        let tcp = TcpStream::connect(gateway.address).await.unwrap();
-        let (stream, _handle) = within(handshaker.connect(tcp, origin(gateway))).await.unwrap();
-        Self::over(stream, gateway).await
+        let tls = tls(version.alpn(), None);
+        Self::to(version, gateway, origin(gateway), tls, auth).await.unwrap().0
     }
 
     /// Without the extension, as any client today.
@@ -420,22 +429,34 @@ impl Client {
     ) -> Self {
         if version == Version::Http3 {
             let auth = client::AuthConfig::builder(TlsOptions::default().provider()).limit(0);
-            return Self::http3(gateway, quic(handshake), auth.build().unwrap()).await;
+            let (tls, auth) = (tls("h3", handshake), auth.build().unwrap());
+            return Self::to(version, gateway, origin(gateway), tls, auth).await.unwrap().0;
         }
         let stream = connect(gateway, "h2", handshake).await;
         Self::over(stream, gateway).await
     }
 
-    async fn http3(
+    /// On a connection to `origin`, in every detail.
+    pub(crate) async fn to(
+        version: Version,
         gateway: &Running,
-        config: quinn::ClientConfig,
+        origin: Origin,
+        tls: Arc<ClientConfig>,
         auth: client::AuthConfig,
-    ) -> Self {
-        let handshaker = h3::Handshaker::new(config, Arc::new(auth));
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-        let connecting = handshaker.connect(&endpoint, gateway.address, origin(gateway));
-        let (client, _handle) = within(connecting).await.unwrap();
-        Self::new(Sender::Http3(client), gateway)
+    ) -> Result<(Self, ClientHandle), BoxError> {
+        let auth = Arc::new(auth);
+        if version == Version::Http3 {
+            let handshaker = h3::Handshaker::new(quic_with(tls), auth);
+            let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
+            let connecting = handshaker.connect(&endpoint, gateway.address, origin);
+            let (client, handle) = within(connecting).await?;
+            return Ok((Self::new(Sender::Http3(client), gateway), handle));
+        }
+        let handshaker = Handshaker::new(tls, auth);
+        let tcp = TcpStream::connect(gateway.address).await?;
+        let connecting = handshaker.connect_to(tcp, origin, gateway.address);
+        let (stream, handle) = within(connecting).await?;
+        Ok((Self::over(stream, gateway).await, handle))
     }
 
     /// HTTP/2 over a stream that is there.
@@ -510,9 +531,18 @@ pub(crate) async fn connect(
     alpn: &str,
     handshake: Option<&Issued>,
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let connector = TlsConnector::from(tls(alpn, handshake));
+    connect_to(gateway, "localhost", tls(alpn, handshake)).await
+}
+
+/// The same for another name.
+pub(crate) async fn connect_to(
+    gateway: &Running,
+    name: &'static str,
+    tls: Arc<ClientConfig>,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let connector = TlsConnector::from(tls);
     let tcp = TcpStream::connect(gateway.address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
+    let name = ServerName::try_from(name).unwrap();
     within(connector.connect(name, tcp)).await.unwrap()
 }
 
@@ -523,7 +553,11 @@ pub(crate) struct Http1 {
 
 impl Http1 {
     pub(crate) async fn connect(gateway: &Running, handshake: Option<&Issued>) -> Self {
-        let stream = connect(gateway, "http/1.1", handshake).await;
+        Self::over(connect(gateway, "http/1.1", handshake).await).await
+    }
+
+    /// Over a stream that is there.
+    pub(crate) async fn over(stream: tokio_rustls::client::TlsStream<TcpStream>) -> Self {
         let (send, connection) = within(http1::handshake(TokioIo::new(stream))).await.unwrap();
         tokio::spawn(connection);
         Self { send }

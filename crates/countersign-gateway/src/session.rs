@@ -1,0 +1,81 @@
+//! What is known about the client of a connection, as decisions need it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use countersign::server::{AuthHandle, Denied, Identity, ServerCertificates};
+use countersign_proto::Rejection;
+
+use crate::caller::Caller;
+use crate::certificates::offer_for;
+use crate::policy;
+use crate::problem::Denial;
+
+/// One connection's client.
+pub(crate) struct Session {
+    auth: AuthHandle,
+    client: IpAddr,
+    certificates: Arc<ServerCertificates>,
+    /// The facts about identities that were looked at before: each certificate is read once.
+    callers: Mutex<Vec<(Identity, Arc<Caller>)>>,
+}
+
+impl Session {
+    /// A client of which nothing was asked yet.
+    pub(crate) fn new(
+        auth: AuthHandle,
+        client: IpAddr,
+        certificates: Arc<ServerCertificates>,
+    ) -> Self {
+        Self { auth, client, certificates, callers: Mutex::default() }
+    }
+
+    /// Its address.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    fn caller(&self, identity: &Identity) -> Result<Arc<Caller>, Rejection> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, caller)) = callers.iter().find(|(known, _)| known == identity) {
+            return Ok(Arc::clone(caller));
+        }
+        let caller = Arc::new(Caller::read(identity.credential(), identity.chain())?);
+        callers.retain(|(known, _)| known.credential() != identity.credential());
+        callers.push((identity.clone(), Arc::clone(&caller)));
+        Ok(caller)
+    }
+
+    /// Shows the client a certificate for `host`, if there is one and the client takes it.
+    fn offer(&self, host: &str) -> bool {
+        let Some(certificate) = offer_for(&self.certificates, host) else {
+            return false;
+        };
+        let offered = self.auth.offer(&certificate);
+        if let Err(error) = &offered {
+            tracing::debug!(client = %self.client, host, %error, "a certificate is not offered");
+        }
+        offered.is_ok()
+    }
+}
+
+impl policy::Connection for Session {
+    async fn require(&self, credential: &str) -> Result<Arc<Caller>, Denial> {
+        match self.auth.require(credential).await {
+            Ok(identity) => self.caller(&identity).map_err(Denial::Rejected),
+            Err(Denied::Declined) => Err(Denial::Declined),
+            Err(Denied::Rejected(rejection)) => Err(Denial::Rejected(rejection)),
+            Err(Denied::Timeout | Denied::Closed) => Err(Denial::Timeout),
+            Err(Denied::Missing | Denied::UnknownCredential) => Err(Denial::Missing),
+        }
+    }
+
+    fn held(&self) -> Vec<Arc<Caller>> {
+        let identities = self.auth.identities();
+        identities.iter().filter_map(|identity| self.caller(identity).ok()).collect()
+    }
+
+    fn is_certified_for(&self, host: &str) -> bool {
+        self.auth.is_certified_for(host) == Some(true) || self.offer(host)
+    }
+}
