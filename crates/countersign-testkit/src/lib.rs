@@ -7,6 +7,7 @@
 //! * [`raw_h3`]: the same for HTTP/3
 //! * [`quic`]: quinn endpoints for both sides
 //! * [`Version`] and [`over_both_versions`]: one test, two versions of HTTP
+//! * [`CountingVerifier`]: whether a session was resumed
 //! * [`within`]: nothing waits for ever
 //! * [`bench`]: what ours costs, relative to the same without ours
 //!
@@ -27,6 +28,7 @@ pub mod raw;
 pub mod raw_h3;
 pub mod relay;
 pub mod tls;
+mod verifier;
 mod version;
 
 use std::future::Future;
@@ -38,6 +40,7 @@ pub use self::random::SeededRandom;
 pub use self::raw::{Frame, RawPeer};
 pub use self::raw_h3::RawH3Peer;
 pub use self::tls::{Suite, TlsOptions, tls_pair};
+pub use self::verifier::CountingVerifier;
 pub use self::version::Version;
 
 /// How long a test waits for anything; generous, for busy machines.
