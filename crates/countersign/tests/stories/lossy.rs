@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use quinn::{Endpoint, TransportConfig};
 use tokio::sync::{Notify, watch};
 
-use crate::support::{Log, Send, origin, provider, rules, show};
+use crate::support::{Log, Send, origin, provider, rules, show, until};
 
 /// What decides about the datagrams, of one client each.
 const SEEDS: [u64; 3] = [1, 20, 300];
@@ -116,13 +116,6 @@ fn transport() -> TransportConfig {
     transport.initial_rtt(Duration::from_millis(20));
     transport.max_idle_timeout(Some(Duration::from_secs(5).try_into().unwrap()));
     transport
-}
-
-/// Waits for what is only to be looked at.
-async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A client behind a network of its own.

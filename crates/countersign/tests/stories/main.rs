@@ -9,5 +9,7 @@ mod handshake;
 mod lossy;
 mod pool;
 mod quic;
+mod replaced;
 mod server;
+mod server_certificates;
 mod support;

@@ -60,6 +60,11 @@ pub(crate) fn rules() -> AuthConfigBuilder {
 /// Serves one router in the background until the test's runtime ends: HTTP/2 over TCP and HTTP/3 over
 /// UDP, on the same port.
 pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketAddr {
+    serve_by(tls, Arc::new(rules.build().unwrap())).await
+}
+
+/// The same by rules that the test keeps hold of.
+pub(crate) async fn serve_by(tls: &TlsOptions, rules: Arc<AuthConfig>) -> SocketAddr {
     let names = |identities: Identities| async move {
         let names: Vec<_> = identities.0.iter().map(|one| one.credential().to_owned()).collect();
         names.join(",")
@@ -68,7 +73,6 @@ pub(crate) async fn serve(tls: &TlsOptions, rules: AuthConfigBuilder) -> SocketA
         .route("/admin", get(names).layer(RequireCredentialLayer::new("user")))
         .route("/device", get(names).layer(RequireCredentialLayer::new("device")))
         .route("/", get(names));
-    let rules = Arc::new(rules.build().unwrap());
     let (tcp, udp) = bind(tls).await;
     let address = tcp.local_addr().unwrap();
     if let Some(endpoint) = udp {
@@ -126,6 +130,13 @@ pub(crate) fn show(address: SocketAddr, identities: &[&Issued]) -> StaticCredent
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Waits for what is only to be looked at.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// What the client's observer was told.
@@ -245,8 +256,12 @@ pub(crate) fn quic_config(tls: rustls::ClientConfig) -> quinn::ClientConfig {
 
 impl Send {
     pub(crate) async fn get(&mut self, address: SocketAddr, path: &str) -> (u16, String) {
-        let request =
-            http::Request::get(format!("https://{address}{path}")).body(Empty::new()).unwrap();
+        let request = http::Request::get(format!("https://{address}{path}"));
+        self.request(request.body(Empty::new()).unwrap()).await
+    }
+
+    /// Status and body of the response.
+    pub(crate) async fn request(&mut self, request: http::Request<Empty<Bytes>>) -> (u16, String) {
         let (status, body) = match self {
             Self::H2(send) => {
                 let response = send.send_request(request).await.unwrap();
