@@ -14,6 +14,7 @@ use http::Request;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -51,15 +52,22 @@ impl Client {
     ) -> Self {
         let rules = Arc::new(rules.build().unwrap());
         match version {
-            Version::H2 => Self::connect_h2(address, rules).await,
+            Version::H2 => {
+                let tls = TlsOptions::default().client_config();
+                Self::connect_h2(Arc::new(tls), address, rules).await
+            }
             Version::H3 => {
                 Self::connect_h3(address, rules, quinn::TransportConfig::default()).await
             }
         }
     }
 
-    async fn connect_h2(address: SocketAddr, rules: Arc<AuthConfig>) -> Self {
-        let tls = Arc::new(TlsOptions::default().client_config());
+    /// Over HTTP/2, with the memory of earlier connections in `tls`.
+    pub(crate) async fn connect_h2(
+        tls: Arc<ClientConfig>,
+        address: SocketAddr,
+        rules: Arc<AuthConfig>,
+    ) -> Self {
         let handshaker = Handshaker::new(tls, rules);
         let tcp = within(TcpStream::connect(address)).await.unwrap();
         let origin = Origin::new("localhost", address.port());
@@ -180,7 +188,8 @@ impl Impostor {
         Self::asking(client, Wire::H3(wire.into()))
     }
 
-    fn asking(client: Client, wire: ServerWire) -> Self {
+    /// With these two ends of a connection.
+    pub(crate) fn asking(client: Client, wire: ServerWire) -> Self {
         let mut requests = client.requests.clone();
         let waiting = tokio::spawn(async move { requests.get("/").await });
         Self { wire, client, waiting }

@@ -5,12 +5,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use countersign::client::{Event, NotAuthoritative, Observer, Origin};
 use countersign::{Closed, CodePoints, Violation};
-use countersign_testkit::{Frame, PATIENCE, Version, within};
+use countersign_testkit::{Frame, PATIENCE, RawPeer, TlsOptions, Version, within};
+use rustls::HandshakeKind;
+use tokio::net::TcpListener;
 
-use crate::client::{Impostor, alices_rules};
+use crate::client::{Client, Impostor, alices_rules};
 use crate::forge::{Draft, Secrets, good_request};
 use crate::hosts::{FURTHER, accepting, accepting_rules, hosts};
-use crate::peer::value_of;
+use crate::peer::{Wire, value_of};
 use crate::wire::*;
 
 countersign_testkit::over_both_versions! {
@@ -80,6 +82,33 @@ async fn one_that_comes_together_with_requests(version: Version) {
     let refusal = server.wire.expect_kind(CERTIFICATE).await;
     assert!(refusal.len() < 100, "the client has nothing to show");
     server.goes_on().await;
+}
+
+#[tokio::test]
+async fn nothing_of_it_is_left_when_the_session_is_resumed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let theirs = Arc::new(TlsOptions::default().server_config());
+    let ours = Arc::new(TlsOptions::default().client_config());
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let (rules, mut told) = accepting();
+        let rules = Arc::new(rules.build().unwrap());
+        let (client, wire) = tokio::join!(
+            Client::connect_h2(Arc::clone(&ours), address, rules),
+            RawPeer::accept(&listener, Arc::clone(&theirs)),
+        );
+        assert_eq!(wire.stream().get_ref().1.handshake_kind(), Some(expected));
+        let mut server = Impostor::asking(client, Wire::H2(wire.into()));
+        server.wire.open_with(&[(SERVER_CERT_AUTH, 1)]).await;
+        server.be_asked().await;
+        let (handle, further) = (server.client.handle.clone(), server.further());
+        let before = handle.is_authoritative_for(&further).await;
+        assert_eq!(before, Err(NotAuthoritative::NotCertified));
+        server.wire.send(&good(&Secrets::of(&server.wire), 1)).await;
+        assert!(told.certificate().await.is_ok());
+        assert_eq!(handle.is_authoritative_for(&further).await, Ok(()));
+        server.goes_on().await;
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use countersign::server::{AuthConfigBuilder, OfferError, ServerCertificate, ServerCertificates};
 use countersign::{Misuse, Violation};
-use countersign_testkit::{Frame, Version, within};
+use countersign_testkit::tls::test_pki;
+use countersign_testkit::{Frame, TlsOptions, Version, within};
 use exported_authenticator::{Authenticator, Offered, TLS13_SCHEMES, stateless};
+use rustls::HandshakeKind;
 
 use crate::forge::{Draft, good_request};
 use crate::hosts::{FURTHER, hosts};
@@ -25,6 +27,8 @@ countersign_testkit::over_both_versions! {
     both_directions_live_together,
     what_is_new_is_offered_on_live_connections,
     one_is_offered_on_demand,
+    the_handshakes_own_is_not_offered,
+    they_are_offered_again_to_who_resumes,
 }
 
 fn further() -> ServerCertificate {
@@ -196,4 +200,36 @@ async fn one_is_offered_on_demand(version: Version) {
     let payload = client.wire.expect_kind(CERTIFICATE).await;
     assert_eq!(proven(&client, &payload), ["other.test"]);
     assert_eq!(client.handle.is_certified_for("other.test"), Some(true));
+}
+
+async fn the_handshakes_own_is_not_offered(version: Version) {
+    let own = ServerCertificate::new(credential(&test_pki().server));
+    let certificates = ServerCertificates::new([own, further()]);
+    let rules = rules().server_certificates(Arc::new(certificates));
+    let mut server = Server::start_with(version, rules).await;
+    let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
+    let payload = client.wire.expect_kind(CERTIFICATE).await;
+    assert_eq!(proven(&client, &payload), [FURTHER]);
+    assert_eq!(client.handle.is_certified_for("localhost"), Some(true));
+}
+
+async fn they_are_offered_again_to_who_resumes(version: Version) {
+    let (_, rules) = offering(1);
+    let mut server = Server::start_with(version, rules).await;
+    let tls = Arc::new(TlsOptions::default().client_config());
+    let mut contexts = Vec::new();
+    for visit in 0..2 {
+        let mut client = server.attacker_with(Arc::clone(&tls)).await;
+        client.wire.open_with(&[(SERVER_CERT_AUTH, 1)]).await;
+        let payload = client.wire.expect_kind(CERTIFICATE).await;
+        assert_eq!(proven(&client, &payload), [FURTHER]);
+        contexts.push(Authenticator::parse(&payload).unwrap().context().unwrap().to_vec());
+        assert_eq!(client.wire.get(1, "/open").await, Some(200));
+        if version == Version::H2 {
+            let kind = client.wire.h2().stream().get_ref().1.handshake_kind();
+            let expected = [HandshakeKind::Full, HandshakeKind::Resumed];
+            assert_eq!(kind, Some(expected[visit]));
+        }
+    }
+    assert_ne!(contexts[0], contexts[1]);
 }
