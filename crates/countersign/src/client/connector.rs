@@ -27,10 +27,14 @@ pub struct Connector<C = HttpConnector> {
 impl Connector {
     /// Over TCP.
     pub fn new(handshaker: Handshaker) -> Self {
+        Self::over(Self::tcp(), handshaker)
+    }
+
+    pub(super) fn tcp() -> HttpConnector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        Self::over(tcp, handshaker)
+        tcp
     }
 }
 
@@ -41,7 +45,7 @@ impl<C> Connector<C> {
     }
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl<C> Service<Uri> for Connector<C>
 where

@@ -20,7 +20,7 @@ pub use credential::{ClientCredential, RemoteKey, SignError};
 pub use handle::{ClientHandle, PresentError};
 pub use handshaker::{ClientStream, Handshaker};
 pub use origin::{Origin, OriginError};
-pub use pool::{CredentialSet, PooledClient};
+pub use pool::{CredentialSet, PoolError, PooledClient};
 pub use resolver::{CredentialResolver, NoCredentials, Resolution, StaticCredentials};
 pub use session::{Event, Observer};
 

@@ -1,20 +1,33 @@
 //! A pooled client that never mixes credentials: one pool for each set of them.
 //!
 //! An identity belongs to the connection. Were two callers with different identities to share a pool,
-//! one would speak with the other's.
+//! one would speak with the other's. Within a set, origins may share a connection (server draft, section 3.2;
+//! RFC 9110, section 7.4).
+
+mod body;
+mod connection;
+mod error;
+mod handover;
+mod set;
+mod state;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_proto::CodePoints;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::rt;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use rustls::crypto::CryptoProvider;
+use tower_service::Service;
 
+pub use self::error::PoolError;
+use self::set::SetPool;
+
+use super::connector::BoxError;
 use super::{AuthConfig, Connector, CredentialResolver, Handshaker};
 
 /// The credentials that one caller goes by. Clones are the same set; each [`CredentialSet::new`] is a set
@@ -57,61 +70,119 @@ impl fmt::Debug for CredentialSet {
 /// How many sets keep their pool; the one used longest ago gives way.
 const MAX_POOLS: usize = 64;
 
-/// hyper-util's client, once for each set of credentials.
-pub struct PooledClient<B> {
+/// A client with a pool of connections for each set of credentials.
+///
+/// With [`AuthConfigBuilder::authority`](super::AuthConfigBuilder::authority), a set's HTTP/2 connection is
+/// used for other origins too, as soon as it is authoritative for them
+/// ([`ClientHandle::is_authoritative_for`](super::ClientHandle::is_authoritative_for)). A server that
+/// answers 421 (Misdirected Request) there is sent the request again, over a connection of the
+/// origin's own, and so are all later ones for the origin. A body that is longer than 65,536 bytes or does not tell
+/// its size cannot be sent twice; such a request is sent on another origin's connection only if that has
+/// answered for its origin before.
+///
+/// A connection that is not used for 90 seconds is closed.
+pub struct PooledClient<B, C: Service<Uri> = HttpConnector> {
     tls: Arc<rustls::ClientConfig>,
-    /// The most recently used last.
-    pools: Mutex<Vec<(u64, Client<Connector, B>)>>,
+    below: C,
+    pools: Mutex<Pools<B, C>>,
 }
 
-impl<B> PooledClient<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+/// By the number of their sets, the most recently used last.
+type Pools<B, C> = Vec<(u64, Arc<SetPool<B, C>>)>;
+
+impl<B> PooledClient<B> {
     /// A client over TCP. `tls` has the trust anchors, and the ALPN protocols `h2` and `http/1.1`. TLS
     /// client certificates of its own must not be in it, or all sets would share them.
     pub fn new(tls: Arc<rustls::ClientConfig>) -> Self {
-        Self { tls, pools: Mutex::new(Vec::new()) }
+        Self::over(Connector::tcp(), tls)
     }
+}
 
-    /// Sends a request over a connection on which only the credentials of `set` are presented.
+impl<B, C: Service<Uri>> PooledClient<B, C> {
+    /// The same over the connections that `below` opens.
+    pub fn over(below: C, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self { tls, below, pools: Mutex::new(Vec::new()) }
+    }
+}
+
+impl<B, C> PooledClient<B, C>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: rt::Read + rt::Write + Connection + Unpin + Send + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    /// Sends a request over a connection on which only the credentials of `set` are presented. The
+    /// connection's [`ClientHandle`](super::ClientHandle) is in the extensions of the response.
     pub async fn request(
         &self,
         set: &CredentialSet,
         request: Request<B>,
-    ) -> Result<Response<Incoming>, Error> {
-        let client = self.client(set);
-        client.request(request).await
+    ) -> Result<Response<Incoming>, PoolError> {
+        let pool = self.pool(set);
+        pool.request(request).await
     }
 
-    fn client(&self, set: &CredentialSet) -> Client<Connector, B> {
+    fn pool(&self, set: &CredentialSet) -> Arc<SetPool<B, C>> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pools.iter().position(|(id, _)| *id == set.id);
         let entry = match known {
             Some(index) => pools.remove(index),
-            None => (set.id, self.build(set)),
+            None => (set.id, Arc::new(self.build(set))),
         };
-        let client = entry.1.clone();
+        let pool = Arc::clone(&entry.1);
         pools.push(entry);
         if pools.len() > MAX_POOLS {
             pools.remove(0);
         }
-        client
+        pool
     }
 
-    fn build(&self, set: &CredentialSet) -> Client<Connector, B> {
+    fn build(&self, set: &CredentialSet) -> SetPool<B, C> {
         let handshaker = Handshaker::new(Arc::clone(&self.tls), Arc::clone(&set.auth));
-        Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .http2_max_frame_size(set.auth.max_frame_len.clamp(0x4000, 0xff_ffff) as u32)
-            .build(Connector::new(handshaker))
+        SetPool::new(Connector::over(self.below.clone(), handshaker), &set.auth)
     }
 }
 
-impl<B> fmt::Debug for PooledClient<B> {
+impl<B, C: Service<Uri>> fmt::Debug for PooledClient<B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PooledClient").finish_non_exhaustive()
     }
+}
+
+/// What connections are opened over.
+trait Transport:
+    Service<
+        Uri,
+        Response: rt::Read + rt::Write + Connection + Unpin + Send + 'static,
+        Future: Send + 'static,
+        Error: Into<BoxError>,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<C> Transport for C
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: rt::Read + rt::Write + Connection + Unpin + Send + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+}
+
+/// A body of a request.
+trait RequestBody: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static {}
+
+impl<B> RequestBody for B
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
 }

@@ -1,5 +1,8 @@
 //! hyper-util's pooled client: one pool for each set of credentials.
 
+mod coalescing;
+mod site;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
