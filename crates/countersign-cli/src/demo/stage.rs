@@ -8,22 +8,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use countersign_gateway::{Config, Gateway};
-use countersign_pki::TestPki;
+use countersign_pki::{Authority, KeyKind, Leaf, TestPki};
 use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failure::{Exit, Failure};
 
+/// A second name of the gateway, with a certificate that has nothing to do with the first.
+pub(super) const OTHER_NAME: &str = "other.test";
+
 /// Everything but the clients.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) pki: TestPki,
+    /// The root that vouches for the gateway's second name, [`OTHER_NAME`].
+    pub(super) other_ca: CertificateDer<'static>,
     /// Where the gateway listens.
     pub(super) gateway: SocketAddr,
     /// Where the backend listens.
@@ -50,6 +56,11 @@ impl Stage {
         let pki = TestPki::generate().map_err(failed)?;
         let folder = Folder::make()?;
         pki.write_to(&folder.0).map_err(failed)?;
+        let other_ca = Authority::root("Other root", KeyKind::P256).map_err(failed)?;
+        let other = Leaf::server(OTHER_NAME).dns(OTHER_NAME);
+        let other = other_ca.issue(&other).map_err(failed)?;
+        fs::write(folder.0.join("other.pem"), other.pem()).map_err(failed)?;
+        fs::write(folder.0.join("other.key"), other.key_pem()).map_err(failed)?;
 
         let log = Log::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
@@ -66,6 +77,7 @@ impl Stage {
         }));
         Ok(Self {
             pki,
+            other_ca: other_ca.root_der(),
             gateway: address,
             backend,
             log,
@@ -101,6 +113,10 @@ http3 = true
 [[tls]]
 certificate = "server.pem"
 key = "server.key"
+
+[[tls]]
+certificate = "other.pem"
+key = "other.key"
 
 [credentials.device]
 trust = "device-ca.pem"

@@ -1,10 +1,10 @@
 //! What happens in the demo, step by step.
 
-use countersign::client::Event;
+use countersign::client::{Event, Origin};
 use http::HeaderMap;
 
 use super::narrator::{Narrator, Way};
-use super::stage::Stage;
+use super::stage::{OTHER_NAME, Stage};
 use super::visitor::{Answer, Visitor};
 use crate::client::Protocol;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub(super) fn introduce(stage: &Stage, narrator: &Narrator) {
         "Certificates when they are needed: a server asks for client certificates on a live connection.\n\
          \n\
          gateway  {}, a reverse proxy. /public/ is for everybody, /device/ for known devices,\n\
-         \x20        /admin/ for alice on a known device\n\
+         \x20        /admin/ for alice on a known device. It has certificates for two names\n\
          backend  {}, an ordinary HTTP server behind it that does no TLS and checks no certificate\n\
          client   has a device's and a user's certificate, and shows them only when asked\n\
          \n\
@@ -40,7 +40,8 @@ pub(super) async fn tell(
     alice(stage, protocol, narrator).await?;
     bob(stage, protocol, narrator).await?;
     revoked(stage, protocol, narrator).await?;
-    plain(stage, protocol, narrator).await
+    plain(stage, protocol, narrator).await?;
+    two_names(stage, protocol, narrator).await
 }
 
 /// Steps on one connection: public, device, step-up, and again.
@@ -155,6 +156,42 @@ async fn plain(stage: &Stage, protocol: Protocol, narrator: &mut Narrator) -> Re
     Ok(())
 }
 
+/// The other direction: the server shows a further certificate.
+async fn two_names(
+    stage: &Stage,
+    protocol: Protocol,
+    narrator: &mut Narrator,
+) -> Result<(), Failure> {
+    narrator.step(&format!(
+        "The gateway is {OTHER_NAME}, too, with an unrelated certificate, and shows it on the connection."
+    ));
+    let mut client = Visitor::connect_for_more(stage, protocol, narrator).await?;
+    let other = client.other_origin();
+    let events = client.until_authoritative(&other).await?;
+    recount(&events, narrator);
+    narrator.check(
+        events.iter().any(|event| matches!(event, Event::ServerCertificate { rejected: None, .. })),
+        "the key was proven, the certificate verified, and DNS leads to this very address",
+    );
+    for (name, origin) in [("localhost", None), (OTHER_NAME, Some(&other))] {
+        let answer = ask_at(&mut client, origin, "/public/", &[], stage, narrator).await?;
+        narrator.check(answer.status == 200, &format!("{name} answers on this connection"));
+    }
+    narrator.check(client.leave().await, "two origins, one connection, one handshake");
+
+    narrator
+        .step("A client that takes no further certificates asks for it on localhost's connection.");
+    let mut client = Visitor::connect(stage, protocol, None, narrator).await?;
+    recount(&client.until_settings().await?, narrator);
+    let answer = ask_at(&mut client, Some(&other), "/public/", &[], stage, narrator).await?;
+    narrator.check(
+        answer.status == 421 && answer.fields.is_none(),
+        "it has seen no certificate for that name here: misdirected, on to another connection",
+    );
+    client.leave().await;
+    Ok(())
+}
+
 /// What one request led to.
 #[derive(Debug)]
 struct Outcome {
@@ -192,11 +229,27 @@ async fn ask(
     stage: &Stage,
     narrator: &Narrator,
 ) -> Result<Outcome, Failure> {
-    narrator.message(Way::ClientToGateway, &format!("GET {path}"));
+    ask_at(client, None, path, fields, stage, narrator).await
+}
+
+/// The same for another origin than the connection's own, if there is one.
+async fn ask_at(
+    client: &mut Visitor,
+    origin: Option<&Origin>,
+    path: &str,
+    fields: &[(&str, &str)],
+    stage: &Stage,
+    narrator: &Narrator,
+) -> Result<Outcome, Failure> {
+    let shown = origin.map(Origin::to_string).unwrap_or_default();
+    narrator.message(Way::ClientToGateway, &format!("GET {shown}{path}"));
     for (name, value) in fields {
         narrator.message(Way::ClientToGateway, &format!("    {name}: {value}"));
     }
-    let Answer { status, body, events } = client.get(path, fields).await?;
+    let Answer { status, body, events } = match origin {
+        Some(origin) => client.get_from(origin, path, fields).await?,
+        None => client.get(path, fields).await?,
+    };
     recount(&events, narrator);
     let seen = stage.seen_by_backend().pop();
     if let Some(seen) = &seen {
@@ -232,11 +285,14 @@ fn recount(events: &[Event], narrator: &Narrator) {
     for event in events {
         match event {
             Event::PeerSettings(settings) => {
-                let text = match settings.client_cert_auth {
-                    Some(1..) => "SETTINGS: I may ask for certificates",
-                    _ => "SETTINGS: nothing about certificates",
+                let asks = settings.client_cert_auth.is_some_and(|value| value > 0);
+                let text = match (asks, settings.supports_server_certificates()) {
+                    (true, true) => "I may ask for certificates, and show further ones of mine",
+                    (true, false) => "I may ask for certificates",
+                    (false, true) => "I may show further certificates of mine",
+                    (false, false) => "nothing about certificates",
                 };
-                narrator.message(Way::GatewayToClient, text);
+                narrator.message(Way::GatewayToClient, &format!("SETTINGS: {text}"));
             }
             Event::Challenge(request) => {
                 let authorities: Vec<_> =
@@ -263,6 +319,12 @@ fn recount(events: &[Event], narrator: &Narrator) {
                     ),
                 };
                 narrator.message(Way::ClientToGateway, &format!("CERTIFICATE: {text}"));
+            }
+            Event::ServerCertificate { names, rejected, .. } => {
+                let verdict =
+                    rejected.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+                let text = format!("SERVER_CERTIFICATE: I am {}, too{verdict}", names.join(", "));
+                narrator.message(Way::GatewayToClient, &text);
             }
             _ => {}
         }

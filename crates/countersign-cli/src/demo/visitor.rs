@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::CodePoints;
-use countersign::client::{AuthConfig, Event, Observer, Origin, StaticCredentials};
+use countersign::client::{AuthConfig, AuthorityRules, Event, Observer, Origin, StaticCredentials};
 use countersign_pki::Issued;
 use http::Request;
 use http_body_util::BodyExt;
@@ -13,7 +13,7 @@ use rustls::RootCertStore;
 use tokio::sync::Notify;
 
 use super::narrator::{Narrator, Way};
-use super::stage::Stage;
+use super::stage::{OTHER_NAME, Stage};
 use crate::client::{Body, Connection, Dialer, NotSent, Overrides, Protocol, Tls, Trust};
 use crate::failure::{Exit, Failure};
 use crate::identity::identity;
@@ -68,6 +68,25 @@ impl Visitor {
         bag: Option<&[&Issued]>,
         narrator: &Narrator,
     ) -> Result<Self, Failure> {
+        Self::open(stage, protocol, bag, false, narrator).await
+    }
+
+    /// Connects as a client that has no certificate, and takes further ones of servers.
+    pub(super) async fn connect_for_more(
+        stage: &Stage,
+        protocol: Protocol,
+        narrator: &Narrator,
+    ) -> Result<Self, Failure> {
+        Self::open(stage, protocol, None, true, narrator).await
+    }
+
+    async fn open(
+        stage: &Stage,
+        protocol: Protocol,
+        bag: Option<&[&Issued]>,
+        takes_more: bool,
+        narrator: &Narrator,
+    ) -> Result<Self, Failure> {
         let gateway = stage.gateway;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let origin = Origin::new("localhost", gateway.port());
@@ -79,27 +98,34 @@ impl Visitor {
         }
         let diary = Arc::new(Diary::default());
         let limit = bag.map_or(0, |bag| u32::try_from(bag.len()).unwrap_or(u32::MAX).max(1));
-        let auth = AuthConfig::builder(Arc::clone(&provider))
+        let mut roots = RootCertStore::empty();
+        for root in [&stage.pki.server_ca, &stage.other_ca] {
+            roots.add(root.clone()).map_err(|error| Failure::new(Exit::CaFile, error))?;
+        }
+        let verifier = Trust::Roots(roots).verifier(&provider)?;
+        // What DNS would say.
+        let here = ["localhost", OTHER_NAME].map(|name| {
+            let here = format!("{name}:{}:{}", gateway.port(), gateway.ip()).parse();
+            here.map_err(|reason| Failure::new(Exit::Resolve, reason))
+        });
+        let resolve = here.into_iter().collect::<Result<_, _>>()?;
+        let overrides = Overrides { resolve, connect_to: Vec::new() };
+        let mut auth = AuthConfig::builder(Arc::clone(&provider))
             .resolver(Arc::new(credentials))
             .observer(Arc::<Diary>::clone(&diary))
-            .limit(limit)
-            .build()
-            .map_err(|error| Failure::new(Exit::Failed, error))?;
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(stage.pki.server_ca.clone())
-            .map_err(|error| Failure::new(Exit::CaFile, error))?;
-        let tls = Tls {
-            verifier: Trust::Roots(roots).verifier(&provider)?,
-            provider,
-            protocols: vec![protocol],
-            in_handshake: Vec::new(),
-        };
-        let here = format!("localhost:{}:{}", gateway.port(), gateway.ip());
-        let here = here.parse().map_err(|reason| Failure::new(Exit::Resolve, reason))?;
-        let overrides = Overrides { resolve: vec![here], connect_to: Vec::new() };
+            .limit(limit);
+        if takes_more {
+            let rules = AuthorityRules::new(Arc::clone(&verifier));
+            auth = auth.authority(rules.resolver(Arc::new(overrides.clone())));
+        }
+        let auth = auth.build().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let tls = Tls { provider, verifier, protocols: vec![protocol], in_handshake: Vec::new() };
         let dialer = Dialer::new(tls, auth, overrides, CodePoints::default())?;
         let connection = dialer.connect(&origin, |facts| narrator.connected(facts)).await?;
+        if takes_more {
+            let text = "SETTINGS: you may show me further certificates of yours";
+            narrator.message(Way::ClientToGateway, text);
+        }
         if limit > 0 {
             let text = format!("SETTINGS: you may ask me for certificates, {limit} at a time");
             narrator.message(Way::ClientToGateway, &text);
@@ -135,13 +161,39 @@ impl Visitor {
         Ok(self.news())
     }
 
+    /// The gateway under its other name.
+    pub(super) fn other_origin(&self) -> Origin {
+        Origin::new(OTHER_NAME, self.origin.port())
+    }
+
+    /// Waits until the connection may be used for `origin`; what happened until then.
+    pub(super) async fn until_authoritative(&self, origin: &Origin) -> Result<Vec<Event>, Failure> {
+        let shown = self.connection.handle.becomes_authoritative_for(origin);
+        tokio::time::timeout(PATIENCE, shown)
+            .await
+            .map_err(|_| late("the gateway's certificate"))?
+            .map_err(|reason| Failure::new(Exit::PeerCertificate, reason))?;
+        Ok(self.news())
+    }
+
     /// Sends a GET with further fields and waits for the whole answer.
     pub(super) async fn get(
         &mut self,
         path: &str,
         fields: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let mut request = Request::get(format!("{}{path}", self.origin));
+        let origin = self.origin.clone();
+        self.get_from(&origin, path, fields).await
+    }
+
+    /// The same for another origin than the connection's own.
+    pub(super) async fn get_from(
+        &mut self,
+        origin: &Origin,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::get(format!("{origin}{path}"));
         for (name, value) in fields {
             request = request.header(*name, *value);
         }

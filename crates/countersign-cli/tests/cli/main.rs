@@ -5,6 +5,7 @@
 #[macro_use]
 mod support;
 
+mod coalescing;
 mod commands;
 mod fetch;
 mod pkcs11;
