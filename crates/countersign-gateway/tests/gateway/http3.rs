@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_testkit::tls::test_pki;
-use countersign_testkit::within;
+use countersign_testkit::tls::{roots, test_pki};
+use countersign_testkit::{CountingVerifier, TlsOptions, within};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use rustls::client::WebPkiServerVerifier;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::support::{
@@ -120,6 +121,34 @@ async fn neither_sessions_nor_early_data_are_taken_up() {
         within(connection.accept_uni()).await.unwrap();
         connection.close(quinn::VarInt::from_u32(0x100), b"");
     }
+}
+
+#[tokio::test]
+async fn sessions_that_are_taken_up_bring_no_early_data() {
+    let backend = Backend::start().await;
+    let routes = format!("[[routes]]\npath = \"/\"\nupstream = \"http://{}\"\n", backend.address);
+    let text = format!("{HEAD}{routes}").replace("handshake = \"accept\"\n", "");
+    let gateway = Running::start(&text).await;
+    let options = TlsOptions::default();
+    let inner = WebPkiServerVerifier::builder_with_provider(
+        roots([&options.server_ca]),
+        options.provider(),
+    );
+    let verifier = CountingVerifier::new(inner.build().unwrap());
+    let mut tls = options.client_config();
+    tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as Arc<_>);
+    tls.enable_early_data = true;
+    let config = countersign_testkit::quic::client_config(tls, quinn::TransportConfig::default());
+    let endpoint = countersign_testkit::quic::client();
+    for _ in 0..3 {
+        let connecting = endpoint.connect_with(config.clone(), gateway.address, "localhost");
+        let connecting = connecting.unwrap().into_0rtt().err().unwrap();
+        let connection = within(connecting).await.unwrap();
+        // The gateway's control stream: all of its handshake, tickets too, has come before.
+        within(connection.accept_uni()).await.unwrap();
+        connection.close(quinn::VarInt::from_u32(0x100), b"");
+    }
+    assert_eq!(verifier.chains(), 1, "only the first was no resumption");
 }
 
 #[tokio::test]
