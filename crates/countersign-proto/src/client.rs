@@ -188,6 +188,12 @@ impl ClientMachine {
         self.sent && self.offered.is_some() && self.peer.supports_server_certificates()
     }
 
+    /// Whether the server may (still) show further certificates: we have announced support, or will with
+    /// our first SETTINGS, and the server has not shown that it has none.
+    pub fn can_be_shown(&self) -> bool {
+        self.offered.is_some() && (!self.peer.received || self.peer.supports_server_certificates())
+    }
+
     /// Whether the server may (still) ask: we have announced support, or will with our first SETTINGS,
     /// and the server has not shown that it has none.
     pub fn can_be_asked(&self) -> bool {

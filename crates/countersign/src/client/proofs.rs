@@ -151,18 +151,14 @@ impl ClientHandle {
 
     /// Waits until [`ClientHandle::is_authoritative_for`] says yes, for as long as only a certificate is missing
     /// that the server may still show. Put a deadline around it.
-    pub async fn becomes_authoritative_for(
-        &self,
-        origin: &Origin,
-    ) -> Result<(), NotAuthoritative> {
+    pub async fn becomes_authoritative_for(&self, origin: &Origin) -> Result<(), NotAuthoritative> {
         loop {
             let changed = self.session().changed().notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let unsettled = self.session().peer().is_some_and(|peer| !peer.received);
+            let awaited = self.session().can_be_shown_certificates();
             match self.is_authoritative_for(origin).await {
-                Err(NotAuthoritative::NotCertified)
-                    if unsettled || self.accepts_server_certificates() => {}
+                Err(NotAuthoritative::NotCertified) if awaited => {}
                 verdict => return verdict,
             }
             changed.await;

@@ -127,6 +127,10 @@ impl ClientSession {
         state.machine.as_ref().is_some_and(ClientMachine::accepts_server_certificates)
     }
 
+    pub(super) fn can_be_shown_certificates(&self) -> bool {
+        self.lock().machine.as_ref().is_some_and(ClientMachine::can_be_shown)
+    }
+
     /// The server broke a rule, as was found out away from the transport.
     pub(super) fn violate(&self, violation: Violation) {
         let mut state = self.lock();
