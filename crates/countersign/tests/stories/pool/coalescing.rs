@@ -192,6 +192,32 @@ async fn a_request_after_the_server_shut_down_goes_to_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_not_begun_goes_to_a_new_connection() {
+    within(async {
+        let ways = Ways { streams: Some(1), ..Ways::default() };
+        let (site, caller) = (Site::serve(ways.clone()).await, Caller::new());
+        caller.get(&site, "a.test").await;
+        let held = http::Request::get(format!("https://a.test:{}/held", site.address.port()));
+        let mut held = Box::pin(caller.client.request(&caller.set, held.body(empty()).unwrap()));
+        // One waits in the HTTP/2 stack, the other before it.
+        let mut next = Box::pin(caller.get(&site, "a.test"));
+        let mut last = Box::pin(caller.get(&site, "a.test"));
+        for _ in 0..2 {
+            assert!(futures_util::poll!(&mut held).is_pending());
+            assert!(futures_util::poll!(&mut next).is_pending());
+            assert!(futures_util::poll!(&mut last).is_pending());
+            tokio::task::yield_now().await;
+        }
+        site.shut_down.notify_waiters();
+        assert_eq!(last.await.status, 200);
+        assert_eq!(site.accepted(), 2);
+        ways.held.notify_one();
+        assert_eq!(held.await.unwrap().status(), 200, "what was begun goes on");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn requests_at_once_wait_for_one_connection() {
     within(async {
         let (site, caller) = (Site::serve(Ways::default()).await, Caller::new());

@@ -64,6 +64,10 @@ pub(crate) struct Ways {
     pub(crate) untrusted: bool,
     /// It speaks HTTP/1.1 only.
     pub(crate) http1: bool,
+    /// How many streams it takes at a time, if not very many.
+    pub(crate) streams: Option<u32>,
+    /// Lets requests for `/held` go on.
+    pub(crate) held: Arc<Notify>,
 }
 
 /// A running server.
@@ -141,10 +145,14 @@ fn credential_key(provider: &CryptoProvider, issued: &Issued) -> Arc<dyn rustls:
 /// trailers.
 async fn speak(stream: ServerStream<TcpStream>, ways: &Ways, shut_down: &Notify) {
     let handshake = stream.tls().server_name().unwrap().to_owned();
-    let misdirects = Arc::clone(&ways.misdirects);
+    let (misdirects, held) = (Arc::clone(&ways.misdirects), Arc::clone(&ways.held));
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let (handshake, misdirects) = (handshake.clone(), misdirects.load(Ordering::SeqCst));
+        let held = Arc::clone(&held);
         async move {
+            if request.uri().path() == "/held" {
+                held.notified().await;
+            }
             let host = match request.uri().host() {
                 Some(host) => host.to_owned(),
                 None => request.headers()["host"].to_str().unwrap().to_owned(),
@@ -161,7 +169,8 @@ async fn speak(stream: ServerStream<TcpStream>, ways: &Ways, shut_down: &Notify)
             Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(answer))).unwrap())
         }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(ways.streams.unwrap_or(200));
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = &mut connection => {}
