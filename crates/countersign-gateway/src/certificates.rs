@@ -23,6 +23,8 @@ pub(crate) struct Certificate {
 }
 
 /// All of them, as live connections are offered them.
+//= specs/server-certs.md#section-3.2
+//# A server SHOULD NOT send a certificate whose origins it is not ready to serve on the connection.
 pub(crate) fn offers(certificates: &[Certificate]) -> impl Iterator<Item = ServerCertificate> {
     certificates.iter().map(|one| ServerCertificate::new(one.credential.clone()))
 }

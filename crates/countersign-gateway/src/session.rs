@@ -47,6 +47,9 @@ impl Session {
     }
 
     /// Shows the client a certificate for `host`, if there is one and the client takes it.
+    //= specs/server-certs.md#section-1
+    //# A proxy MAY prove certificates of origins that it can serve itself and so spare the client a
+    //# tunnel to them.
     fn offer(&self, host: &str) -> bool {
         let Some(certificate) = offer_for(&self.certificates, host) else {
             return false;

@@ -248,6 +248,9 @@ impl Inbound {
     }
 
     /// What is wrong with ORIGIN is no error of ours: it is ignored, or the stack's to refuse.
+    //= specs/server-certs.md#origin-http2
+    //= type=implication
+    //# A client that acts for others MUST NOT pass ORIGIN frames on.
     fn begin_origin<L: Link + ?Sized>(&mut self, header: Header, link: &L, max_frame_size: u32) {
         let accepted = header.len <= max_frame_size && header.len as usize <= link.max_frame_len();
         if header.is_origin() && !self.in_block && accepted {
@@ -255,6 +258,11 @@ impl Inbound {
         }
     }
 
+    //= specs/server-certs.md#section-5.1
+    //# A receiver MUST NOT give a meaning to any flag of an HTTP/2 SERVER_CERTIFICATE.
+    //= specs/server-certs.md#decisions
+    //# (ours) A SERVER_CERTIFICATE over the accepted size MUST be a connection error at its header,
+    //# FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     fn begin_extension<L: Link + ?Sized>(
         &mut self,
         kind: FrameKind,

@@ -176,6 +176,12 @@ impl Outbound {
             //# The HTTP/2 frame MUST consist of the 9-byte frame header with type
             //# AUTHENTICATOR_REQUESTS, unused flags and stream identifier 0, and then one or more
             //# authenticator requests.
+            //= specs/server-certs.md#section-5.1
+            //# The HTTP/2 frame MUST consist of the 9-byte frame header with type
+            //# SERVER_CERTIFICATE, unused flags and stream identifier 0, and then bytes of the
+            //# authenticator.
+            //= specs/server-certs.md#section-5.1
+            //# In HTTP/2 SERVER_CERTIFICATE MUST be sent on stream 0.
             .put_slice(&Header::connection(frame_type, len).encode());
         self.queue.put_slice(payload);
     }

@@ -26,12 +26,18 @@ pub(crate) mod frame_type {
     pub(crate) const GOAWAY: u8 = 0x7;
     pub(crate) const CONTINUATION: u8 = 0x9;
     /// RFC 8336, section 2.
+    //= specs/server-certs.md#origin-http2
+    //# In HTTP/2 a frame of type 0x0c MUST be read as ORIGIN.
     pub(crate) const ORIGIN: u8 = 0xc;
 }
 
 /// ACK, on SETTINGS.
 const FLAG_ACK: u8 = 0x1;
 /// The flags of ORIGIN with which it has another meaning, which nobody has given it so far.
+//= specs/server-certs.md#origin-http2
+//# An ORIGIN frame that sets a flag among 0x1, 0x2, 0x4 and 0x8 MUST be ignored as a whole.
+//= specs/server-certs.md#origin-http2
+//# The other flags of ORIGIN MUST NOT change how the frame is processed.
 const FLAGS_UNLIKE_ORIGIN: u8 = 0x1 | 0x2 | 0x4 | 0x8;
 /// END_HEADERS, on HEADERS, PUSH_PROMISE and CONTINUATION.
 const FLAG_END_HEADERS: u8 = 0x4;
@@ -81,6 +87,8 @@ impl Header {
     }
 
     /// An ORIGIN frame that is not to be ignored (RFC 8336, section 2.1).
+    //= specs/server-certs.md#origin-http2
+    //# An ORIGIN frame on another stream than 0 MUST be ignored.
     #[inline]
     pub(crate) fn is_origin(&self) -> bool {
         self.frame_type == frame_type::ORIGIN

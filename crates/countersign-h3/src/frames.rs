@@ -18,6 +18,8 @@ pub(crate) mod frame_type {
     pub(crate) const HEADERS: u64 = 0x1;
     pub(crate) const SETTINGS: u64 = 0x4;
     /// RFC 9412, section 2.
+    //= specs/server-certs.md#origin-http3
+    //# In HTTP/3 a frame of type 0x0c MUST be read as ORIGIN.
     pub(crate) const ORIGIN: u64 = 0xc;
     /// WebTransport's stream signal: it has no length, what follows is no frame any more.
     pub(crate) const WT_STREAM: u64 = 0x41;
@@ -190,6 +192,8 @@ fn judge<L: Link + ?Sized>(header: Header, id: u64, rules: &Rules<L>) -> Result<
         frame_type::DATA | frame_type::WT_STREAM => Ok(()),
         frame_type::HEADERS => rules.accept_length(header),
         other => match rules.points.classify(other, rules.role) {
+            //= specs/server-certs.md#origin-http3
+            //# In HTTP/3 an ORIGIN frame on another stream MUST be ignored.
             None => rules.accept_length(header),
             //= specs/client-certs.md#section-4.1.2
             //# A server that receives this HTTP/3 frame on whatever stream MUST treat that as a
@@ -198,6 +202,9 @@ fn judge<L: Link + ?Sized>(header: Header, id: u64, rules: &Rules<L>) -> Result<
             //# A client that receives this HTTP/3 frame on another stream than the control stream
             //# MUST treat that as a connection error H3_FRAME_UNEXPECTED.
             Some(kind) => {
+                //= specs/server-certs.md#section-5.2
+                //# In HTTP/3 a SERVER_CERTIFICATE on another stream than the control stream MUST be
+                //# treated as a connection error.
                 rules.link.frame_header(kind, Place::Stream(id), header.len)?;
                 Err(Violation::WrongStream.into())
             }

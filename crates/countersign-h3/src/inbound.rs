@@ -214,6 +214,11 @@ impl Control {
             }
             None => {
                 rules.accept_length(header)?;
+                //= specs/server-certs.md#origin-http3
+                //# The HTTP/3 frame MUST be read as its type and its length, both variable-length
+                //# integers, and then a payload with the layout of HTTP/2.
+                //= specs/server-certs.md#origin-http3
+                //# In HTTP/3 the server's control stream MUST take the place of stream 0.
                 let is_origin =
                     header.frame_type == frame_type::ORIGIN && rules.role == Role::Client;
                 let accepted = header.len <= rules.link.max_frame_len() as u64;
@@ -225,6 +230,9 @@ impl Control {
                 //# (ours) A frame over the accepted size MUST be a connection error at its header,
                 //# before any of it is buffered, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in
                 //# HTTP/3.
+                //= specs/server-certs.md#decisions
+                //# (ours) A SERVER_CERTIFICATE over the accepted size MUST be a connection error at
+                //# its header, FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
                 if header.len > rules.link.max_frame_len() as u64 {
                     return Err(Violation::FrameTooLong.into());
                 }
@@ -240,6 +248,11 @@ impl Control {
             Payload::Stack => Ok(()),
             Payload::Settings => Ok(rules.link.peer_settings(&parse_settings(&payload)?)?),
             Payload::Origin => {
+                //= specs/server-certs.md#origin-http3
+                //# The payload of an HTTP/3 ORIGIN frame MUST mean what it means in HTTP/2.
+                //= specs/server-certs.md#origin-http3
+                //= type=implication
+                //# An ORIGIN frame in HTTP/3 MUST be processed as one without flags.
                 rules.link.origin(&payload);
                 Ok(())
             }

@@ -53,6 +53,11 @@ pub(crate) fn extend_settings(head: &[u8], entries: &[Setting]) -> Option<Bytes>
 //= specs/client-certs.md#section-4.1.2
 //# The HTTP/3 frame MUST consist of the type AUTHENTICATOR_REQUESTS and the length, both
 //# variable-length integers, and then one or more authenticator requests.
+//= specs/server-certs.md#section-5.2
+//# The HTTP/3 frame MUST consist of the type SERVER_CERTIFICATE and the length, both
+//# variable-length integers, and then bytes of the authenticator.
+//= specs/server-certs.md#section-5.2
+//# In HTTP/3 SERVER_CERTIFICATE MUST be sent on the control stream.
 fn encode(frame: &Frame, points: &CodePoints) -> Bytes {
     let mut bytes = Vec::with_capacity(frame.payload.len() + 16);
     varint::put(&mut bytes, points.frame_type(frame.kind).into());

@@ -37,6 +37,9 @@ pub enum ClientEvent {
 /// What a client has to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientTransmit {
+    //= specs/server-certs.md#section-3.2
+    //= type=implication
+    //# A client MUST NOT send SERVER_CERTIFICATE.
     /// A CERTIFICATE frame.
     Frame(Frame),
     /// A further SETTINGS frame.
@@ -103,6 +106,17 @@ impl ClientMachine {
     pub fn local_settings(&self) -> Vec<Setting> {
         let mut settings = self.client_auth_setting();
         if self.offered.is_some() {
+            //= specs/server-certs.md#section-1.3
+            //# Both endpoints MUST announce support through the setting of their HTTP version.
+            //= specs/server-certs.md#section-3.1
+            //# An endpoint that supports the mechanism MUST have SETTINGS_HTTP_SERVER_CERT_AUTH
+            //# with the value 1 in its SETTINGS frame.
+            //= specs/server-certs.md#section-4.1
+            //# In HTTP/2 the setting MUST be an entry of the SETTINGS frame under its own
+            //# identifier.
+            //= specs/server-certs.md#section-4.2
+            //# In HTTP/3 the setting MUST be a parameter of the SETTINGS frame under its own
+            //# identifier.
             settings.push(Setting { id: self.points.settings_server_cert_auth.into(), value: 1 });
         }
         settings
@@ -184,6 +198,9 @@ impl ClientMachine {
     }
 
     /// Whether both sides have announced support for secondary certificates of servers.
+    //= specs/server-certs.md#section-3.1
+    //# An endpoint MUST NOT use any part of the mechanism before it has sent the value 1 and
+    //# received the value 1.
     pub fn accepts_server_certificates(&self) -> bool {
         self.sent && self.offered.is_some() && self.peer.supports_server_certificates()
     }
@@ -235,15 +252,25 @@ impl ClientMachine {
         self.take_server_certificate(payload).inspect_err(|violation| self.fail(*violation))
     }
 
+    //= specs/server-certs.md#decisions
+    //# (ours) An authenticator that is empty, repeats a context of its connection or fails
+    //# validation in any other way MUST be a connection error SERVER_CERTIFICATE_INVALID in HTTP/2
+    //# and HTTP/3 alike.
     fn take_server_certificate(&mut self, payload: Bytes) -> Result<ServerProof, Violation> {
         if !self.accepts_server_certificates() {
             return Err(Violation::ServerCertificateNotNegotiated);
         }
         let offered = self.offered.clone().ok_or(Violation::ServerCertificateNotNegotiated)?;
+        //= specs/server-certs.md#section-5.3
+        //# A client that negotiated the mechanism MUST take the certificate_request_context out of
+        //# an authenticator with the "get context" interface.
         let context = Authenticator::parse(&payload)
             .ok()
             .and_then(|authenticator| authenticator.context())
             .ok_or(Violation::ServerCertificateInvalid)?;
+        //= specs/server-certs.md#section-5.3
+        //# A client MUST NOT attach a meaning of its own to a context, which the server chooses as
+        //# it likes.
         self.connection.contexts().spontaneous(context).map_err(|error| match error {
             ContextError::Exhausted => Violation::TooManyContexts,
             ContextError::Repeated | ContextError::Replayed | ContextError::Unknown => {
@@ -396,6 +423,10 @@ impl ClientMachine {
             return None;
         }
         if let Some(limit) = self.limits.send() {
+            //= specs/server-certs.md#section-3.1
+            //= type=implication
+            //# An endpoint MUST NOT set SETTINGS_HTTP_SERVER_CERT_AUTH to 0 once it has set it to
+            //# 1.
             return Some(ClientTransmit::Settings(vec![self.setting(limit)]));
         }
         let id = ChallengeId(self.first);
@@ -458,6 +489,9 @@ impl ClientMachine {
     }
 
     /// Ends the machine: nothing is accepted or sent any more.
+    //= specs/server-certs.md#section-6.1
+    //# An error by which a peer breaks the rules, or which casts doubt on the connection, MUST be
+    //# fatal to what it concerns.
     pub fn fail(&mut self, violation: Violation) {
         self.dead.get_or_insert(violation);
         self.challenges.clear();

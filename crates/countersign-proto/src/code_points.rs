@@ -72,7 +72,14 @@ impl Default for CodePoints {
             //# (ours) The frames of client and server that carry an authenticator MUST share one
             //# type by default and be told apart by their direction.
             frame_certificate: 0xf6,
+            //= specs/server-certs.md#section-8.1
+            //# SERVER_CERTIFICATE MUST have a frame type in HTTP/2 and one in HTTP/3.
+            //= specs/server-certs.md#decisions
+            //# (ours) SERVER_CERTIFICATE MUST by default have the frame type of the client draft's
+            //# CERTIFICATE and be told from it by its direction.
             frame_server_certificate: 0xf6,
+            //= specs/server-certs.md#section-8.3
+            //# SERVER_CERTIFICATE_INVALID MUST have an error code in HTTP/2 and one in HTTP/3.
             error_server_certificate_invalid: 0xff0e,
         }
     }

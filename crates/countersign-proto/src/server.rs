@@ -128,6 +128,17 @@ impl ServerMachine {
             value: 1,
         }];
         if self.policy.server_certificates {
+            //= specs/server-certs.md#section-1.3
+            //# Both endpoints MUST announce support through the setting of their HTTP version.
+            //= specs/server-certs.md#section-3.1
+            //# An endpoint that supports the mechanism MUST have SETTINGS_HTTP_SERVER_CERT_AUTH
+            //# with the value 1 in its SETTINGS frame.
+            //= specs/server-certs.md#section-4.1
+            //# In HTTP/2 the setting MUST be an entry of the SETTINGS frame under its own
+            //# identifier.
+            //= specs/server-certs.md#section-4.2
+            //# In HTTP/3 the setting MUST be a parameter of the SETTINGS frame under its own
+            //# identifier.
             settings.push(Setting { id: self.points.settings_server_cert_auth.into(), value: 1 });
         }
         settings
@@ -163,6 +174,9 @@ impl ServerMachine {
     }
 
     /// Whether both sides have announced support for secondary certificates of servers.
+    //= specs/server-certs.md#section-3.1
+    //# An endpoint MUST NOT use any part of the mechanism before it has sent the value 1 and
+    //# received the value 1.
     pub fn can_offer(&self) -> bool {
         self.sent && self.policy.server_certificates && self.peer.supports_server_certificates()
     }
@@ -249,7 +263,14 @@ impl ServerMachine {
         if self.dead.is_some() {
             return Err(Misuse::Closed);
         }
+        //= specs/server-certs.md#section-3.2
+        //# A server MUST check the value in the client's SETTINGS before it sends a certificate.
+        //= specs/server-certs.md#section-3.2
+        //# A server SHOULD NOT send a certificate to a client that has not announced support.
         if !self.can_offer() {
+            //= specs/client-certs.md#section-4.2
+            //# A server MUST NOT send CERTIFICATE unless certificate authentication of servers was
+            //# negotiated as the server draft says.
             return Err(Misuse::NotNegotiated);
         }
         let context = self.new_context()?;
@@ -409,6 +430,18 @@ impl ServerMachine {
         loop {
             let (id, payload) = self.offers.next()?;
             if payload.len() <= max_payload {
+                //= specs/server-certs.md#section-5.1
+                //# The HTTP/2 payload MUST be bytes that the "authenticate" interface of RFC 9261
+                //# returned, unchanged.
+                //= specs/server-certs.md#section-5.2
+                //# The HTTP/3 payload MUST be bytes that the "authenticate" interface of RFC 9261
+                //# returned, unchanged.
+                //= specs/server-certs.md#decisions
+                //# (ours) One authenticator of a server MUST travel in one SERVER_CERTIFICATE
+                //# frame, never in portions.
+                //= specs/client-certs.md#section-3
+                //# A server MAY send CERTIFICATE frames of its own under the rules of the server draft,
+                //# whatever was announced here.
                 return Some(Frame { kind: FrameKind::ServerCertificate, payload });
             }
             self.events.push_back(ServerEvent::OfferTooLong(id));
@@ -448,14 +481,7 @@ impl ServerMachine {
         if payload.is_empty() {
             return None;
         }
-        Some(Frame {
-            //= specs/client-certs.md#section-4.2
-            //= type=implication
-            //# A server MUST NOT send CERTIFICATE unless certificate authentication of servers was
-            //# negotiated as the server draft says.
-            kind: FrameKind::AuthenticatorRequests,
-            payload: payload.into(),
-        })
+        Some(Frame { kind: FrameKind::AuthenticatorRequests, payload: payload.into() })
     }
 
     fn put_back(&mut self, challenge: Challenge) {

@@ -34,6 +34,16 @@ impl PeerSettings {
                 self.client_cert_auth = Some(setting.value);
             } else if setting.id == u64::from(points.settings_server_cert_auth) {
                 let taken_back = setting.value == 0 && self.supports_server_certificates();
+                //= specs/server-certs.md#section-4.1
+                //# In HTTP/2 the value of the setting MUST NOT be other than 0 or 1.
+                //= specs/server-certs.md#section-4.2
+                //# In HTTP/3 the value of the setting MUST NOT be other than 0 or 1.
+                //= specs/server-certs.md#decisions
+                //# (ours) A value of the setting other than 0 or 1 MUST be a connection error,
+                //# PROTOCOL_ERROR in HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
+                //= specs/server-certs.md#decisions
+                //# (ours) A setting that goes back from 1 to 0 MUST be a connection error,
+                //# PROTOCOL_ERROR in HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
                 if setting.value > 1 || taken_back {
                     return Err(Violation::ServerCertSetting);
                 }
@@ -58,6 +68,10 @@ impl PeerSettings {
 
     /// Whether the peer has announced support for secondary certificates of servers.
     pub fn supports_server_certificates(&self) -> bool {
+        //= specs/server-certs.md#section-8.2
+        //# In HTTP/2 a SETTINGS_HTTP_SERVER_CERT_AUTH that was never received MUST count as 0.
+        //= specs/server-certs.md#section-8.2
+        //# In HTTP/3 a SETTINGS_HTTP_SERVER_CERT_AUTH that is absent MUST count as 0.
         self.server_cert_auth == Some(1)
     }
 }
@@ -84,6 +98,11 @@ pub(crate) fn check_header(
             return Err(Violation::RequestsFromClient);
         }
         (FrameKind::ServerCertificate, Role::Server) => {
+            //= specs/server-certs.md#section-3.2
+            //# A server that receives SERVER_CERTIFICATE MUST close the connection.
+            //= specs/server-certs.md#decisions
+            //# (ours) SERVER_CERTIFICATE from a client MUST be a connection error, PROTOCOL_ERROR
+            //# in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
             return Err(Violation::ServerCertificateFromClient);
         }
         (FrameKind::Certificate, Role::Client) => return Err(Violation::CertificateFromServer),
@@ -94,10 +113,19 @@ pub(crate) fn check_header(
         //= specs/client-certs.md#section-4.1.1
         //# A client that receives this HTTP/2 frame on another stream than 0 MUST treat that as a
         //# connection error PROTOCOL_ERROR.
+        //= specs/server-certs.md#section-5.1
+        //# In HTTP/2 a SERVER_CERTIFICATE on another stream than 0 MUST be treated as a connection
+        //# error.
+        //= specs/server-certs.md#decisions
+        //# (ours) SERVER_CERTIFICATE on a wrong stream MUST be a connection error, PROTOCOL_ERROR
+        //# in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
         return Err(Violation::WrongStream);
     }
     match kind {
         FrameKind::ServerCertificate if negotiated.server_certificates => Ok(()),
+        //= specs/server-certs.md#decisions
+        //# (ours) SERVER_CERTIFICATE without negotiation MUST be a connection error, PROTOCOL_ERROR
+        //# in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
         FrameKind::ServerCertificate => Err(Violation::ServerCertificateNotNegotiated),
         FrameKind::AuthenticatorRequests | FrameKind::Certificate if negotiated.client_auth => {
             Ok(())

@@ -247,6 +247,12 @@ impl Violation {
             }
             Self::SettingTakenBack | Self::ServerCertSetting => (PROTOCOL_ERROR, H3_SETTINGS_ERROR),
             Self::ServerCertificateInvalid => {
+                //= specs/server-certs.md#section-5.3
+                //# An authenticator that fails this validation MUST be treated as a connection
+                //# error SERVER_CERTIFICATE_INVALID.
+                //= specs/server-certs.md#section-6.1
+                //# SERVER_CERTIFICATE_INVALID MUST stand for an authenticator that could not be
+                //# validated.
                 let code = ErrorCode(points.error_server_certificate_invalid.into());
                 (code, code)
             }
@@ -260,6 +266,10 @@ mod tests {
 
     #[test]
     fn every_violation_is_in_the_reviewed_table() {
+        //= specs/server-certs.md#decisions
+        //= type=test
+        //# (ours) A setting that goes back from 1 to 0 MUST be a connection error, PROTOCOL_ERROR
+        //# in HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
         //= specs/client-certs.md#section-4.1.4
         //= type=test
         //# In HTTP/2 this error MUST be PROTOCOL_ERROR.

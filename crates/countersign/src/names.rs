@@ -46,6 +46,8 @@ pub(crate) fn covers(certificate: &CertificateDer<'_>, host: &str) -> bool {
         Err(_) => ServerName::try_from(host).ok(),
     };
     let parsed = ParsedCertificate::try_from(certificate).ok();
+    //= specs/server-certs.md#origin-http2
+    //# The host MUST match a dNSName among the subject alternative names of that certificate.
     parsed.zip(name).is_some_and(|(parsed, name)| verify_server_name(&parsed, &name).is_ok())
 }
 
@@ -57,6 +59,9 @@ mod tests {
 
     #[test]
     fn wildcards_and_addresses_are_names_too() {
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# The host MUST match a dNSName among the subject alternative names of that certificate.
         let authority = Authority::root("Servers", KeyKind::P256).unwrap();
         let names = ["a.test", "*.b.test", "127.0.0.1", "::1"];
         let leaf = Leaf::new("names").dns("a.test").dns("*.b.test");

@@ -63,6 +63,9 @@ impl Occasion<'_> {
             //= specs/exported-authenticators.md#section-5.2
             //# Without a request the extensions of an authenticator MUST be taken from those of the
             //# ClientHello.
+            //= specs/server-certs.md#decisions
+            //# (ours) The certificates of a spontaneous authenticator MUST NOT carry an extension
+            //# that the ClientHello did not offer.
             Self::Spontaneous { offered, .. } => offered.extensions.contains(&typ),
         };
         offered && typ.may_accompany_certificate()
@@ -283,6 +286,9 @@ pub fn validate_spontaneous(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<Proven, InvalidAuthenticator> {
     let occasion = Occasion::Spontaneous { context: None, offered };
+    //= specs/server-certs.md#section-1.2
+    //# The Finished MAC Key of a server's certificate MUST be the one that RFC 9261 gives to
+    //# authenticators of servers.
     match validate_on(values, Role::Server, occasion, authenticator, algorithms)? {
         Validated::Proven(proven) => Ok(proven),
         // An empty authenticator answers a request, and there was none.

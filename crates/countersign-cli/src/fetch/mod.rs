@@ -233,6 +233,9 @@ impl Session {
             self.reporter.request(&request, protocol);
             match connection.send(request).await {
                 Ok(response)
+                    //= specs/server-certs.md#decisions
+                    //# (ours) A request answered with status 421 MUST be sent again on a fresh
+                    //# connection, unless its body cannot be repeated.
                     if response.status() == StatusCode::MISDIRECTED_REQUEST
                         && line != target.origin =>
                 {
@@ -252,11 +255,17 @@ impl Session {
     }
 
     /// The origin whose connection `origin` uses.
+    //= specs/server-certs.md#origin-http2
+    //# A client SHOULD send all requests for an origin in the Origin Set over the connection that
+    //# is authoritative for it, unless its operation calls for a new one.
     fn line<'a>(&'a self, origin: &'a Origin) -> &'a Origin {
         self.shared.get(origin).unwrap_or(origin)
     }
 
     /// Sees to it that there is a connection for `origin`; whether it was opened just now.
+    //= specs/server-certs.md#section-6.2
+    //# A client that finds a server's certificate unacceptable SHOULD try a new connection to reach
+    //# a server with authority.
     async fn ensure_open(&mut self, origin: &Origin, stats: &mut Stats) -> Result<bool, Failure> {
         self.close_if_over(&self.line(origin).clone()).await;
         if self.open.contains_key(origin) || self.share(origin).await {

@@ -55,6 +55,10 @@ impl TwoNames {
 
 over_both!(one_handshake_and_one_server_certificate_for_two_origins);
 async fn one_handshake_and_one_server_certificate_for_two_origins(http: Http) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# A client SHOULD send all requests for an origin in the Origin Set over the connection that
+    //# is authoritative for it, unless its operation calls for a new one.
     let names = TwoNames::new(http).await;
     let done = names.fetch(&names.roots(), "127.0.0.1", &["--json"]).await;
     assert_eq!(done.exit, 0, "{}", done.err);
@@ -91,6 +95,10 @@ async fn not_where_dns_leads_elsewhere_or_nobody_wants_it(http: Http) {
 
 over_both!(a_certificate_that_is_not_trusted_changes_nothing);
 async fn a_certificate_that_is_not_trusted_changes_nothing(http: Http) {
+    //= specs/server-certs.md#section-6.2
+    //= type=test
+    //# A client that finds a server's certificate unacceptable SHOULD try a new connection to reach
+    //# a server with authority.
     let names = TwoNames::new(http).await;
     let roots = names.setting.pki.0.join("server-ca.pem");
     let done = names.fetch(&roots, "127.0.0.1", &["--json"]).await;

@@ -206,6 +206,10 @@ async fn the_server_name_picks_the_certificate(version: Version) {
 }
 
 async fn one_connection_serves_two_origins(version: Version) {
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server SHOULD NOT send a certificate whose origins it is not ready to serve on the
+    //# connection.
     let world = World::new(0).await;
     let mut client = world.coalescing(version, &[]).await;
     assert_eq!(client.certificates(3).await, ["b.test", "*.c.test", "www.c.test"]);
@@ -275,6 +279,14 @@ async fn over_http1_the_handshakes_certificate_decides() {
 }
 
 async fn a_connect_shows_the_client_that_it_needs_none(version: Version) {
+    //= specs/server-certs.md#section-1
+    //= type=test
+    //# A proxy MAY prove certificates of origins that it can serve itself and so spare the client a
+    //# tunnel to them.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server MAY send certificates later on, for example when CONNECT shows which origin a
+    //# client is interested in.
     let world = World::new(20).await;
     let mut client = world.coalescing(version, &[]).await;
     let unasked = client.certificates(15).await;

@@ -103,6 +103,12 @@ fn origins(setup: &Setup) -> Vec<Bytes> {
 
 #[test]
 fn origin_is_read_along_however_the_input_is_cut() {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# In HTTP/2 a frame of type 0x0c MUST be read as ORIGIN.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The other flags of ORIGIN MUST NOT change how the frame is processed.
     let entry = b"\x00\x0ehttps://a.test";
     let input = [
         frame(frame_type::ORIGIN, 0, 0, entry),
@@ -122,6 +128,12 @@ fn origin_is_read_along_however_the_input_is_cut() {
 
 #[test]
 fn origin_that_is_to_be_ignored_is_the_stacks_alone() {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An ORIGIN frame on another stream than 0 MUST be ignored.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An ORIGIN frame that sets a flag among 0x1, 0x2, 0x4 and 0x8 MUST be ignored as a whole.
     let mut too_long = Setup::client();
     too_long.link.max_frame_len = 3;
     let mut in_block = Setup::client();

@@ -142,6 +142,19 @@ fn origins(link: &MockLink) -> Vec<Bytes> {
 
 #[test]
 fn origin_is_read_along_on_a_clients_side() {
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# In HTTP/3 a frame of type 0x0c MUST be read as ORIGIN.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# The HTTP/3 frame MUST be read as its type and its length, both variable-length integers, and
+    //# then a payload with the layout of HTTP/2.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# The payload of an HTTP/3 ORIGIN frame MUST mean what it means in HTTP/2.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# In HTTP/3 the server's control stream MUST take the place of stream 0.
     let entry = b"\x00\x0ehttps://a.test";
     let both = [frame(frame_type::ORIGIN, entry), frame(frame_type::ORIGIN, b"")].concat();
     let wire = [vec![0], settings(), both].concat();
@@ -157,6 +170,9 @@ fn origin_is_read_along_on_a_clients_side() {
 
 #[test]
 fn origin_longer_than_accepted_or_on_another_stream_is_the_stacks_alone() {
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# In HTTP/3 an ORIGIN frame on another stream MUST be ignored.
     let origin = frame(frame_type::ORIGIN, b"\x00\x02ab");
     let mut link = MockLink::new(Role::Client);
     link.max_frame_len = 3;

@@ -35,6 +35,9 @@ impl Offer {
         offered: &Offered,
         credential: &Credential,
     ) -> Result<Vec<u8>, AuthenticateError> {
+        //= specs/server-certs.md#section-3.2
+        //# A server's certificate MUST be sent as the spontaneous authenticator of RFC 9261,
+        //# section 3, which no request precedes.
         stateless::authenticate_spontaneously(&self.values, &self.context, offered, credential)
     }
 }

@@ -49,6 +49,25 @@ fn context(frame: &Frame) -> Vec<u8> {
 
 #[test]
 fn what_is_offered_is_proven() {
+    //= specs/client-certs.md#section-3
+    //= type=test
+    //# A server MAY send CERTIFICATE frames of its own under the rules of the server draft,
+    //# whatever was announced here.
+    //= specs/server-certs.md#section-3
+    //= type=test
+    //# A SERVER_CERTIFICATE MUST convey the chain of certificates together with the proof that the
+    //# key of its end-entity certificate is held.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server's certificate MUST be sent as the spontaneous authenticator of RFC 9261, section 3,
+    //# which no request precedes.
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# Validation MUST yield either an error or the chain with its extensions.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) One authenticator of a server MUST travel in one SERVER_CERTIFICATE frame, never in
+    //# portions.
     let (mut server, mut client) = (negotiated(), accepting_client());
     offer(&mut server);
     offer(&mut server);
@@ -131,6 +150,23 @@ fn an_offer_that_is_too_long_is_told_and_the_next_is_sent() {
 
 #[test]
 fn nothing_is_offered_before_both_have_announced_it() {
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A server MUST NOT send CERTIFICATE unless certificate authentication of servers was
+    //# negotiated as the server draft says.
+    //= specs/server-certs.md#section-3.1
+    //= type=test
+    //# An endpoint MUST NOT use any part of the mechanism before it has sent the value 1 and
+    //# received the value 1.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server MUST check the value in the client's SETTINGS before it sends a certificate.
+    //= specs/server-certs.md#section-8.2
+    //= type=test
+    //# In HTTP/2 a SETTINGS_HTTP_SERVER_CERT_AUTH that was never received MUST count as 0.
+    //= specs/server-certs.md#section-8.2
+    //= type=test
+    //# In HTTP/3 a SETTINGS_HTTP_SERVER_CERT_AUTH that is absent MUST count as 0.
     let (mine, theirs) = ([false, true], [None, Some(0), Some(1)]);
     for (sent, announced) in mine.into_iter().flat_map(|mine| theirs.map(|it| (mine, it))) {
         for able in [false, true] {
@@ -152,6 +188,10 @@ fn nothing_is_offered_before_both_have_announced_it() {
 
 #[test]
 fn nothing_is_taken_before_both_have_announced_it() {
+    //= specs/server-certs.md#section-3.1
+    //= type=test
+    //# An endpoint MUST NOT use any part of the mechanism before it has sent the value 1 and
+    //# received the value 1.
     let payload = {
         let mut server = negotiated();
         offer(&mut server);
@@ -187,6 +227,13 @@ fn nothing_is_taken_before_both_have_announced_it() {
 
 #[test]
 fn one_is_announced_and_only_by_who_takes_part() {
+    //= specs/server-certs.md#section-1.3
+    //= type=test
+    //# Both endpoints MUST announce support through the setting of their HTTP version.
+    //= specs/server-certs.md#section-3.1
+    //= type=test
+    //# An endpoint that supports the mechanism MUST have SETTINGS_HTTP_SERVER_CERT_AUTH with the
+    //# value 1 in its SETTINGS frame.
     let id = CodePoints::default().settings_server_cert_auth.into();
     let ours = |settings: Vec<Setting>| {
         settings.into_iter().find(|setting| setting.id == id).map(|setting| setting.value)
@@ -199,6 +246,10 @@ fn one_is_announced_and_only_by_who_takes_part() {
 
 #[test]
 fn settings_that_are_changed_in_every_way() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A setting that goes back from 1 to 0 MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
     // Each list in one SETTINGS frame, and each value in one of its own.
     for (values, expected) in [
         (&[0][..], Ok(false)),
@@ -281,6 +332,10 @@ fn a_scheme_that_the_client_has_not_offered_makes_no_offer() {
 
 #[test]
 fn the_dead_neither_offer_nor_take() {
+    //= specs/server-certs.md#section-6.1
+    //= type=test
+    //# An error by which a peer breaks the rules, or which casts doubt on the connection, MUST be
+    //# fatal to what it concerns.
     let mut server = negotiated();
     let mut client = accepting_client();
     offer(&mut server);

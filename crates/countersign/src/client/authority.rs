@@ -67,6 +67,9 @@ impl AuthorityRules {
     }
 
     /// When to ask DNS. Default [`DnsRule::Always`].
+    //= specs/server-certs.md#decisions
+    //# (ours) The user of a client MAY switch the check of DNS off, either entirely or for the
+    //# origins that ORIGIN claims.
     pub fn dns(mut self, dns: DnsRule) -> Self {
         self.dns = dns;
         self
@@ -114,6 +117,17 @@ const MAX_CERTIFICATES: usize = 64;
 const MAX_ORIGINS: usize = 1024;
 
 /// A connection's state of this, without any waiting.
+//= specs/server-certs.md#section-5.1
+//# In HTTP/2 a certificate MUST be taken to hold for the connection and not for a stream.
+//= specs/server-certs.md#section-5.2
+//# In HTTP/3 a certificate MUST be taken to hold for the connection and not for a stream.
+//= specs/server-certs.md#section-7.1
+//= type=implication
+//# A client MUST NOT conclude from two origins having shared a server that they will be reached at
+//# the same endpoints again.
+//= specs/server-certs.md#decisions
+//# (ours) Secondary certificates MUST end with their connection, so that nothing of them survives
+//# resumption.
 pub(super) struct Authority {
     own: Origin,
     remote: Option<SocketAddr>,
@@ -144,6 +158,9 @@ impl Authority {
         Self {
             own,
             remote,
+            //= specs/server-certs.md#section-7.1
+            //# A client MUST NOT take secondary certificates of an earlier connection as validated
+            //# after TLS session resumption.
             chains: vec![handshake.into()],
             origin_set: None,
             misdirected: HashSet::new(),
@@ -156,8 +173,20 @@ impl Authority {
     }
 
     /// Keeps a chain whose key the server has proven to hold.
+    //= specs/server-certs.md#section-1.1
+    //# A client MAY connect with a general certificate and learn within the encrypted connection
+    //# the one that it is after.
+    //= specs/server-certs.md#section-1.2
+    //# A chain whose authenticator was verified MAY join the certificates that are at hand for the
+    //# connection.
+    //= specs/server-certs.md#section-7.4
+    //# A client MUST be ready for its set of validated certificates to change while a request is
+    //# under way, more than once.
     pub(super) fn add(&mut self, chain: &[CertificateDer<'static>]) {
         self.chains.retain(|known| known.first() != chain.first());
+        //= specs/server-certs.md#section-3
+        //# A client that was given a chain with its proof MUST keep it at hand for later requests
+        //# on the connection.
         self.chains.push(chain.into());
         if self.chains.len() > MAX_CERTIFICATES + 1 {
             self.chains.remove(1);
@@ -167,11 +196,19 @@ impl Authority {
     /// Takes in an ORIGIN frame: the first one makes the origin set (RFC 8336, section 2.3).
     pub(super) fn claim(&mut self, payload: &[u8]) {
         let own = self.own.clone();
+        //= specs/server-certs.md#origin-http2
+        //# The first ORIGIN frame that is processed MUST begin the Origin Set with the initial
+        //# origin.
+        //= specs/server-certs.md#origin-http2
+        //# The port of the initial origin MUST be the port that the connection has at the server,
+        //# also where an alternative service led there.
         let set = self.origin_set.get_or_insert_with(|| HashSet::from([own]));
         for origin in origin_frame::read(payload) {
             if set.len() >= MAX_ORIGINS {
                 break;
             }
+            //= specs/server-certs.md#origin-http2
+            //# Each ORIGIN frame MUST add its origins to the Origin Set and take none away.
             set.insert(origin);
         }
         let set = &*set;
@@ -181,9 +218,15 @@ impl Authority {
     /// The server will not answer for `origin` here.
     pub(super) fn misdirect(&mut self, origin: Origin) {
         self.admitted.remove(&origin);
+        //= specs/server-certs.md#origin-http2
+        //# The origin of a request that is answered with status 421 MUST be removed from the Origin
+        //# Set.
         if let Some(set) = &mut self.origin_set {
             set.remove(&origin);
         }
+        //= specs/server-certs.md#decisions
+        //# (ours) Status 421 MUST take the request's origin from the connection, with an Origin Set
+        //# and without.
         if self.misdirected.len() < MAX_ORIGINS {
             self.misdirected.insert(origin);
         }
@@ -196,6 +239,14 @@ impl Authority {
         self.admitted.insert(origin, now);
     }
 
+    //= specs/server-certs.md#section-3.2
+    //# A client MAY take a certificate into account without anything further from the server.
+    //= specs/server-certs.md#section-5
+    //# A client MAY request resources of the new origins as soon as it has received
+    //# SERVER_CERTIFICATE.
+    //= specs/server-certs.md#section-7.4
+    //# A client that relies on certificates MUST judge anew whether a request is authorised when
+    //# that set has changed.
     pub(super) fn judge(&self, origin: &Origin, now: UnixTime) -> Verdict {
         if self.misdirected.contains(origin) {
             return Verdict::Refused(NotAuthoritative::Misdirected);
@@ -203,10 +254,25 @@ impl Authority {
         if *origin == self.own {
             return Verdict::Admitted;
         }
+        //= specs/server-certs.md#decisions
+        //# (ours) A client MUST NOT use a connection for a further origin whose port is another
+        //# than that of the connection.
         if origin.port() != self.own.port() {
             return Verdict::Refused(NotAuthoritative::OtherPort);
         }
+        //= specs/server-certs.md#origin-http2
+        //# Until the first ORIGIN frame has been processed a client MUST follow the rules of RFC
+        //# 9113, section 9.1.1, alone.
+        //= specs/server-certs.md#origin-http3
+        //# In HTTP/3 a client without an Origin Set MUST follow the rules of RFC 9114, section 3.3,
+        //# alone.
         let claimed = self.origin_set.as_ref().map(|set| set.contains(origin));
+        //= specs/server-certs.md#origin-http2
+        //# A client MUST NOT take a connection as authoritative for an origin outside of its Origin
+        //# Set once that has begun.
+        //= specs/server-certs.md#decisions
+        //# (ours) A client MUST NOT use a connection for a further origin that is missing from the
+        //# Origin Set, once the server has sent ORIGIN.
         if claimed == Some(false) {
             return Verdict::Refused(NotAuthoritative::NotInOriginSet);
         }
@@ -216,10 +282,18 @@ impl Authority {
             return Verdict::Admitted;
         }
         // The newest first: it is the one that was renewed.
+        //= specs/server-certs.md#section-1.1
+        //# A secondary certificate MUST contain an origin's name among its subject alternative
+        //# names to give the server authority for that origin.
         let is_for = |chain: &&Arc<[CertificateDer<'static>]>| {
             chain.first().is_some_and(|leaf| covers(leaf, origin.host()))
         };
         let chains: Vec<_> = self.chains.iter().rev().filter(is_for).cloned().collect();
+        //= specs/server-certs.md#origin-http2
+        //# A client MUST still have a certificate that passes its checks for the origin's host,
+        //# whatever the Origin Set contains.
+        //= specs/server-certs.md#origin-http2
+        //# A client MUST NOT trust an ORIGIN frame's contents blindly.
         if chains.is_empty() {
             return Verdict::Refused(NotAuthoritative::NotCertified);
         }
@@ -229,6 +303,14 @@ impl Authority {
 
 impl AuthorityRules {
     /// Whether the verifier accepts `chain` for `name`, now.
+    //= specs/server-certs.md#section-5.3
+    //# A client MAY go on to judge the certificate itself once its authenticator is accepted.
+    //= specs/server-certs.md#section-6
+    //# A peer that breaks the rules and a certificate that is not acceptable MUST be handled in
+    //# different ways.
+    //= specs/server-certs.md#section-6.2
+    //# A certificate that is expired, revoked or not enough for the request MUST NOT be treated as
+    //# an error of a stream or of the connection.
     pub(super) fn accepts(
         &self,
         chain: &[CertificateDer<'static>],
@@ -238,6 +320,9 @@ impl AuthorityRules {
         let Some((leaf, rest)) = chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
+        //= specs/server-certs.md#section-7
+        //# The validation of secondary certificates SHOULD be held to the same standard as that of
+        //# the TLS handshake.
         self.verifier.verify_server_cert(leaf, rest, name, &[], now).map(drop)
     }
 
@@ -251,11 +336,19 @@ impl AuthorityRules {
         now: UnixTime,
     ) -> Result<(), NotAuthoritative> {
         let name = origin.server_name().map_err(|_| NotAuthoritative::NotCertified)?;
+        //= specs/server-certs.md#decisions
+        //# (ours) A client MUST NOT use a connection for a further origin unless its verifier
+        //# accepts a certificate for the name, either the handshake's or a secondary one.
         if !chains.iter().any(|chain| self.accepts(chain, &name, now).is_ok()) {
             return Err(NotAuthoritative::NotCertified);
         }
         let ask = match self.dns {
             DnsRule::Always => true,
+            //= specs/server-certs.md#section-7.1
+            //# A client that does not consult DNS SHOULD have other grounds to trust the
+            //# certificate, such as an ORIGIN frame.
+            //= specs/server-certs.md#origin-http2
+            //# A client MAY do without DNS for an origin in the Origin Set.
             DnsRule::UnlessClaimed => !claimed,
             DnsRule::Never => false,
         };
@@ -263,11 +356,17 @@ impl AuthorityRules {
             return Ok(());
         }
         let remote = remote.ok_or(NotAuthoritative::OtherAddress)?;
+        //= specs/server-certs.md#section-7.1
+        //# A client SHOULD look up the names of a secondary certificate in DNS where it would do so
+        //# for those of the handshake's certificate.
         let addresses = self.resolver.resolve(origin).await;
         let addresses = addresses.map_err(|error| NotAuthoritative::Lookup(error.to_string()))?;
         let same = |address: &SocketAddr| {
             canonical(address.ip()) == canonical(remote.ip()) && address.port() == remote.port()
         };
+        //= specs/server-certs.md#decisions
+        //# (ours) A client MUST NOT use a connection for a further origin whose name DNS does not
+        //# resolve to the connection's address, unless its user switched that check off.
         if addresses.iter().any(same) { Ok(()) } else { Err(NotAuthoritative::OtherAddress) }
     }
 }

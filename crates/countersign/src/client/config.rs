@@ -97,6 +97,9 @@ impl AuthConfigBuilder {
 
     /// Takes further certificates of servers by these rules, and uses connections for the origins that
     /// they are for (server draft). Default: no support is announced.
+    //= specs/server-certs.md#section-3.1
+    //# A client that announces support MUST be able to make requests for names that it learns from
+    //# a server's authenticators.
     pub fn authority(mut self, rules: AuthorityRules) -> Self {
         self.0.authority = Some(rules);
         self

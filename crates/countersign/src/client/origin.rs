@@ -8,6 +8,9 @@ use http::Uri;
 use rustls::pki_types::ServerName;
 
 /// An `https` origin: host and port (RFC 6454). Compared without regard to case.
+//= specs/server-certs.md#origin-http2
+//= type=implication
+//# The scheme of the initial origin MUST be https.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     host: Arc<str>,
@@ -23,6 +26,9 @@ impl Origin {
     /// The origin `https://host:port`. An IPv6 address may come with or without its brackets.
     pub fn new(host: &str, port: u16) -> Self {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        //= specs/server-certs.md#origin-http2
+        //# The host of the initial origin MUST be the name sent as SNI in lower case, or the
+        //# server's address if none was sent.
         Self { host: host.to_ascii_lowercase().into(), port }
     }
 
@@ -81,6 +87,10 @@ mod tests {
 
     #[test]
     fn equal_however_it_is_spelt() {
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# The host of the initial origin MUST be the name sent as SNI in lower case, or the
+        //# server's address if none was sent.
         let origin: Origin = "https://EXAMPLE.test/path".parse().unwrap();
         assert_eq!(origin, Origin::new("example.test", 443));
         assert_eq!(origin.to_string(), "https://example.test");

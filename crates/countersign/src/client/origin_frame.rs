@@ -4,6 +4,11 @@ use super::Origin;
 
 /// The origins in a payload: each with its length before it, in ASCII. What is no `https` origin is
 /// passed over, and so is what follows a length that goes beyond the frame.
+//= specs/server-certs.md#origin-http2
+//# The payload of ORIGIN MUST be read as any number of entries, none included, each a two-byte
+//# length and that many bytes.
+//= specs/server-certs.md#origin-http2
+//# An entry that does not parse MUST be ignored without harm to the others.
 pub(super) fn read(mut payload: &[u8]) -> impl Iterator<Item = Origin> {
     std::iter::from_fn(move || {
         loop {
@@ -18,6 +23,10 @@ pub(super) fn read(mut payload: &[u8]) -> impl Iterator<Item = Origin> {
 }
 
 /// The serialization of an origin (RFC 6454, section 6.2) and nothing else.
+//= specs/server-certs.md#origin-http2
+//# Each entry MUST be parsed as the ASCII serialisation of an origin by RFC 6454, section 6.2.
+//= specs/server-certs.md#origin-http2
+//# An entry MUST NOT be understood as a pattern for several names.
 fn parse(bytes: &[u8]) -> Option<Origin> {
     let text = std::str::from_utf8(bytes).ok()?;
     let authority = text.strip_prefix("https://")?;
@@ -44,6 +53,20 @@ mod tests {
 
     #[test]
     fn origins_are_read_and_nothing_else() {
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# The payload of ORIGIN MUST be read as any number of entries, none included, each a
+        //# two-byte length and that many bytes.
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# Each entry MUST be parsed as the ASCII serialisation of an origin by RFC 6454, section
+        //# 6.2.
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# An entry that does not parse MUST be ignored without harm to the others.
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# An entry MUST NOT be understood as a pattern for several names.
         let payload = payload(&[
             b"https://a.test",
             b"http://b.test",

@@ -55,6 +55,9 @@ impl Proofs {
 
     /// Takes in one more; says whether someone has to begin to verify.
     fn push(&mut self, proof: ServerProof) -> Result<bool, Violation> {
+        //= specs/server-certs.md#decisions
+        //# (ours) More SERVER_CERTIFICATE frames waiting for verification than the client keeps
+        //# MUST be a connection error, ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
         if self.waiting.len() >= MAX_WAITING {
             return Err(Violation::TooManyServerCertificates);
         }

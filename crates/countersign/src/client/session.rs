@@ -362,6 +362,13 @@ impl Link for ClientLink {
             if kind == FrameKind::ServerCertificate {
                 let proof = machine.server_certificate(payload)?;
                 drop(state);
+                //= specs/server-certs.md#section-5
+                //# A client MAY validate the authenticator through the interface of RFC 9261 as
+                //# soon as the frame is there.
+                //= specs/server-certs.md#section-7.4
+                //= type=implication
+                //# A client MUST NOT read SERVER_CERTIFICATE as a sign that a request or a tunnel
+                //# begun before it is now served by the proxy itself.
                 return self.0.take_proof(proof);
             }
             machine.requests(&payload)?;

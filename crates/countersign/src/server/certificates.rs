@@ -90,6 +90,8 @@ impl ServerCertificates {
     }
 
     /// Replaces all of them. Live connections are offered those that they have not been offered yet.
+    //= specs/server-certs.md#decisions
+    //# (ours) The server MUST offer on live connections the certificates that have replaced others.
     pub fn replace(&self, certificates: impl IntoIterator<Item = ServerCertificate>) {
         let current = certificates.into_iter().map(Arc::new).collect();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;

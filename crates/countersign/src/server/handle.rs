@@ -132,6 +132,17 @@ impl AuthHandle {
     ///
     /// What [`ServerCertificates`](super::ServerCertificates) offers unasked need not be offered. Offer only what is served on
     /// this connection (server draft, section 3.2).
+    //= specs/server-certs.md#section-1
+    //# A server MAY prove further certificates on a connection besides the one of its TLS
+    //# handshake.
+    //= specs/server-certs.md#section-3.2
+    //# A server MAY send certificates at any moment after both endpoints have announced support.
+    //= specs/server-certs.md#section-3.2
+    //# A server MAY send certificates later on, for example when CONNECT shows which origin a
+    //# client is interested in.
+    //= specs/server-certs.md#decisions
+    //# (ours) The server MUST be able to offer a certificate on demand, as upon CONNECT for a name
+    //# that it serves.
     pub fn offer(&self, certificate: &Arc<ServerCertificate>) -> Result<(), OfferError> {
         self.session.offer(certificate)
     }

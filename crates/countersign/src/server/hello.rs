@@ -41,6 +41,8 @@ impl Listening {
 impl ResolvesServerCert for Listening {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // rustls does not say which extensions there were, so none is taken for offered.
+        //= specs/server-certs.md#decisions
+        //# (ours) The server of this project MUST send its certificates without extensions.
         let offered = Offered {
             signature_algorithms: hello.signature_schemes().to_vec(),
             extensions: Vec::new(),

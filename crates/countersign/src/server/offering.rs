@@ -31,11 +31,19 @@ pub(super) struct Offering {
 }
 
 impl Offering {
+    //= specs/server-certs.md#section-7.1
+    //# A server MAY present its certificates again on a resumed session.
     pub(super) fn new(hello: Option<Hello>) -> Self {
         Self { hello, begun: false, offered: Vec::new() }
     }
 
     /// Whether it is time to offer what is offered unasked.
+    //= specs/server-certs.md#section-3.2
+    //# A server MAY queue its certificates as soon as the client's SETTINGS frame has announced
+    //# support.
+    //= specs/server-certs.md#section-3.2
+    //# A server whose client has announced support MAY send certificates directly after its own
+    //# SETTINGS frame.
     pub(super) fn begin(&mut self, machine: Option<&ServerMachine>) -> bool {
         let can_offer = machine.is_some_and(ServerMachine::can_offer);
         can_offer && !std::mem::replace(&mut self.begun, true)
@@ -50,6 +58,9 @@ impl Offering {
 
 impl ServerSession {
     /// Offers what the connection was not offered yet and what it is to be offered unasked.
+    //= specs/server-certs.md#decisions
+    //# (ours) The server MUST offer every certificate but that of the handshake, up to the number
+    //# that it is set to, once both sides have announced support.
     pub(super) fn offer_unasked(self: &Arc<Self>) {
         let Some(certificates) = self.config().server_certificates.clone() else {
             return;
@@ -84,6 +95,9 @@ impl ServerSession {
             state.offering.offered.push(Arc::clone(certificate));
             (offer, offered)
         };
+        //= specs/server-certs.md#section-3
+        //# A SERVER_CERTIFICATE MUST convey the chain of certificates together with the proof that
+        //# the key of its end-entity certificate is held.
         let authenticated = offer.authenticate(&offered, certificate.credential());
         let mut state = self.lock();
         match authenticated {

@@ -85,6 +85,9 @@ impl<B: RequestBody, C: Transport> SetPool<B, C> {
             }
             match connection.sender().try_send_request(request).await {
                 Ok(mut response) => {
+                    //= specs/server-certs.md#decisions
+                    //# (ours) A request answered with status 421 MUST be sent again on a fresh
+                    //# connection, unless its body cannot be repeated.
                     let misdirected = response.status() == StatusCode::MISDIRECTED_REQUEST;
                     if coalesced {
                         connection.answered(&origin, misdirected);

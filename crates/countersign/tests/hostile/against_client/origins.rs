@@ -69,6 +69,27 @@ impl Claiming {
 }
 
 async fn what_is_not_in_the_set_is_not_asked_for(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An entry MUST NOT be understood as a pattern for several names.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The first ORIGIN frame that is processed MUST begin the Origin Set with the initial origin.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The port of the initial origin MUST be the port that the connection has at the server, also
+    //# where an alternative service led there.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# A client MUST NOT take a connection as authoritative for an origin outside of its Origin Set
+    //# once that has begun.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# The payload of an HTTP/3 ORIGIN frame MUST mean what it means in HTTP/2.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client MUST NOT use a connection for a further origin that is missing from the
+    //# Origin Set, once the server has sent ORIGIN.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     claiming.claim(&origins([])).await;
@@ -85,6 +106,10 @@ async fn what_is_not_in_the_set_is_not_asked_for(version: Version) {
 }
 
 async fn what_was_certified_is_refused_when_a_set_begins(version: Version) {
+    //= specs/server-certs.md#section-7.4
+    //= type=test
+    //# A client that relies on certificates MUST judge anew whether a request is authorised when
+    //# that set has changed.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     claiming.show().await;
@@ -94,6 +119,9 @@ async fn what_was_certified_is_refused_when_a_set_begins(version: Version) {
 }
 
 async fn the_set_grows_and_never_shrinks(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# Each ORIGIN frame MUST add its origins to the Origin Set and take none away.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     claiming.claim(&origins([&*further.to_string()])).await;
@@ -103,6 +131,14 @@ async fn the_set_grows_and_never_shrinks(version: Version) {
 }
 
 async fn what_was_misdirected_does_not_come_back(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The origin of a request that is answered with status 421 MUST be removed from the Origin
+    //# Set.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) Status 421 MUST take the request's origin from the connection, with an Origin Set and
+    //# without.
     for with_a_set in [false, true] {
         let mut claiming = Claiming::meet(version).await;
         let further = claiming.server.further();
@@ -120,6 +156,13 @@ async fn what_was_misdirected_does_not_come_back(version: Version) {
 }
 
 async fn a_claim_does_not_replace_a_certificate(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# A client MUST still have a certificate that passes its checks for the origin's host,
+    //# whatever the Origin Set contains.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# A client MUST NOT trust an ORIGIN frame's contents blindly.
     let mut claiming = Claiming::meet(version).await;
     let unrelated = Origin::new("unrelated.test", claiming.server.further().port());
     claiming.claim(&origins([&*unrelated.to_string()])).await;
@@ -136,6 +179,25 @@ impl Resolve for Elsewhere {
 }
 
 async fn a_claim_replaces_dns_where_that_is_wanted(version: Version) {
+    //= specs/server-certs.md#section-7.1
+    //= type=test
+    //# A client SHOULD look up the names of a secondary certificate in DNS where it would do so for
+    //# those of the handshake's certificate.
+    //= specs/server-certs.md#section-7.1
+    //= type=test
+    //# A client that does not consult DNS SHOULD have other grounds to trust the certificate, such
+    //# as an ORIGIN frame.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# A client MAY do without DNS for an origin in the Origin Set.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client MUST NOT use a connection for a further origin whose name DNS does not
+    //# resolve to the connection's address, unless its user switched that check off.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The user of a client MAY switch the check of DNS off, either entirely or for the
+    //# origins that ORIGIN claims.
     for (rule, claimed) in [
         (DnsRule::Always, Err(NotAuthoritative::OtherAddress)),
         (DnsRule::UnlessClaimed, Ok(())),
@@ -159,6 +221,12 @@ async fn a_claim_replaces_dns_where_that_is_wanted(version: Version) {
 
 #[tokio::test]
 async fn flags_that_would_change_its_meaning_have_it_ignored() {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An ORIGIN frame that sets a flag among 0x1, 0x2, 0x4 and 0x8 MUST be ignored as a whole.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The other flags of ORIGIN MUST NOT change how the frame is processed.
     let mut claiming = Claiming::meet(Version::H2).await;
     let further = claiming.server.further();
     for flags in [1, 2, 4, 8, 0xff] {
@@ -174,6 +242,12 @@ async fn flags_that_would_change_its_meaning_have_it_ignored() {
 }
 
 async fn on_a_stream_it_is_ignored(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An ORIGIN frame on another stream than 0 MUST be ignored.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# In HTTP/3 an ORIGIN frame on another stream MUST be ignored.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     claiming.show().await;
@@ -185,6 +259,9 @@ async fn on_a_stream_it_is_ignored(version: Version) {
 }
 
 async fn nonsense_is_no_error(version: Version) {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# An entry that does not parse MUST be ignored without harm to the others.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     let good = origins([&*further.to_string()]).payload;

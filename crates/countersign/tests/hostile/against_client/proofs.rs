@@ -38,6 +38,40 @@ async fn refused(version: Version, make: impl Fn(&Secrets) -> Vec<u8>) {
 }
 
 async fn spoilt_in_one_place(version: Version) {
+    //= specs/server-certs.md#section-1.2
+    //= type=test
+    //# The Finished MAC Key of a server's certificate MUST be the one that RFC 9261 gives to
+    //# authenticators of servers.
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# Validation MUST yield either an error or the chain with its extensions.
+    //= specs/server-certs.md#section-5.3
+    //= type=test
+    //# A client that negotiated the mechanism MUST check an authenticator with the "validate"
+    //# interface.
+    //= specs/server-certs.md#section-5.3
+    //= type=test
+    //# An authenticator that fails this validation MUST be treated as a connection error
+    //# SERVER_CERTIFICATE_INVALID.
+    //= specs/server-certs.md#section-6
+    //= type=test
+    //# A peer that breaks the rules and a certificate that is not acceptable MUST be handled in
+    //# different ways.
+    //= specs/server-certs.md#section-6.1
+    //= type=test
+    //# SERVER_CERTIFICATE_INVALID MUST stand for an authenticator that could not be validated.
+    //= specs/server-certs.md#section-8.3
+    //= type=test
+    //# SERVER_CERTIFICATE_INVALID MUST have an error code in HTTP/2 and one in HTTP/3.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) An authenticator that is empty, repeats a context of its connection or fails
+    //# validation in any other way MUST be a connection error SERVER_CERTIFICATE_INVALID in HTTP/2
+    //# and HTTP/3 alike.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The certificates of a spontaneous authenticator MUST NOT carry an extension that the
+    //# ClientHello did not offer.
     let spoil: [fn(&mut Draft); 8] = [
         |draft| draft.break_signature = true,
         |draft| draft.finisher = Role::Client,
@@ -114,6 +148,15 @@ async fn a_flipped_bit_anywhere(version: Version) {
 }
 
 async fn a_context_again(version: Version) {
+    //= specs/server-certs.md#section-5.3
+    //= type=test
+    //# A client that negotiated the mechanism MUST take the certificate_request_context out of an
+    //# authenticator with the "get context" interface.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) An authenticator that is empty, repeats a context of its connection or fails
+    //# validation in any other way MUST be a connection error SERVER_CERTIFICATE_INVALID in HTTP/2
+    //# and HTTP/3 alike.
     // The same once more, and another certificate under the same context; at once, and later.
     for (later, again) in [(false, further()), (true, further()), (true, &hosts().other)] {
         let (rules, mut told) = accepting();
@@ -134,10 +177,23 @@ async fn a_context_again(version: Version) {
 }
 
 async fn an_empty_one(version: Version) {
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# SERVER_CERTIFICATE MUST carry an exported authenticator that has a chain, its extensions and
+    //# the proof of the end-entity key.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) An authenticator that is empty, repeats a context of its connection or fails
+    //# validation in any other way MUST be a connection error SERVER_CERTIFICATE_INVALID in HTTP/2
+    //# and HTTP/3 alike.
     refused(version, |secrets| secrets.servers_decline(&[1; 32])).await;
 }
 
 async fn without_certificates(version: Version) {
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# SERVER_CERTIFICATE MUST carry an exported authenticator that has a chain, its extensions and
+    //# the proof of the end-entity key.
     refused(version, |secrets| {
         let mut draft = Draft::spontaneous(&[1; 32], further());
         draft.chain.clear();

@@ -36,6 +36,68 @@ fn good(secrets: &Secrets, number: u16) -> Extension {
 }
 
 async fn a_good_one_lets_the_client_use_the_connection(version: Version) {
+    //= specs/server-certs.md#section-1.1
+    //= type=test
+    //# A client MAY connect with a general certificate and learn within the encrypted connection
+    //# the one that it is after.
+    //= specs/server-certs.md#section-1.2
+    //= type=test
+    //# A chain whose authenticator was verified MAY join the certificates that are at hand for the
+    //# connection.
+    //= specs/server-certs.md#section-3
+    //= type=test
+    //# A client that was given a chain with its proof MUST keep it at hand for later requests on
+    //# the connection.
+    //= specs/server-certs.md#section-3.1
+    //= type=test
+    //# A client that announces support MUST be able to make requests for names that it learns from
+    //# a server's authenticators.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A client MAY take a certificate into account without anything further from the server.
+    //= specs/server-certs.md#section-4.1
+    //= type=test
+    //# In HTTP/2 the setting MUST be an entry of the SETTINGS frame under its own identifier.
+    //= specs/server-certs.md#section-4.2
+    //= type=test
+    //# In HTTP/3 the setting MUST be a parameter of the SETTINGS frame under its own identifier.
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# A client MAY request resources of the new origins as soon as it has received
+    //# SERVER_CERTIFICATE.
+    //= specs/server-certs.md#section-5
+    //= type=test
+    //# A client MAY validate the authenticator through the interface of RFC 9261 as soon as the
+    //# frame is there.
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# In HTTP/2 a certificate MUST be taken to hold for the connection and not for a stream.
+    //= specs/server-certs.md#section-5.2
+    //= type=test
+    //# In HTTP/3 a certificate MUST be taken to hold for the connection and not for a stream.
+    //= specs/server-certs.md#section-7.4
+    //= type=test
+    //# A client MUST be ready for its set of validated certificates to change while a request is
+    //# under way, more than once.
+    //= specs/server-certs.md#section-7.4
+    //= type=test
+    //# A client that relies on certificates MUST judge anew whether a request is authorised when
+    //# that set has changed.
+    //= specs/server-certs.md#section-8.1
+    //= type=test
+    //# SERVER_CERTIFICATE MUST have a frame type in HTTP/2 and one in HTTP/3.
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# Until the first ORIGIN frame has been processed a client MUST follow the rules of RFC 9113,
+    //# section 9.1.1, alone.
+    //= specs/server-certs.md#origin-http3
+    //= type=test
+    //# In HTTP/3 a client without an Origin Set MUST follow the rules of RFC 9114, section 3.3,
+    //# alone.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client MUST NOT use a connection for a further origin whose port is another than
+    //# that of the connection.
     let (rules, mut told) = accepting();
     let mut server = Impostor::lure(version, rules).await;
     let announced = server.wire.open_with(&[(SERVER_CERT_AUTH, 1)]).await;
@@ -86,6 +148,14 @@ async fn one_that_comes_together_with_requests(version: Version) {
 
 #[tokio::test]
 async fn nothing_of_it_is_left_when_the_session_is_resumed() {
+    //= specs/server-certs.md#section-7.1
+    //= type=test
+    //# A client MUST NOT take secondary certificates of an earlier connection as validated after
+    //# TLS session resumption.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) Secondary certificates MUST end with their connection, so that nothing of them
+    //# survives resumption.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let theirs = Arc::new(TlsOptions::default().server_config());
@@ -113,6 +183,9 @@ async fn nothing_of_it_is_left_when_the_session_is_resumed() {
 
 #[tokio::test]
 async fn flags_that_have_no_meaning() {
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# A receiver MUST NOT give a meaning to any flag of an HTTP/2 SERVER_CERTIFICATE.
     let (rules, mut told) = accepting();
     let mut server = Impostor::offering(Version::H2, rules).await;
     let frame = good(&Secrets::of(&server.wire), 1).h2();
@@ -121,6 +194,10 @@ async fn flags_that_have_no_meaning() {
 }
 
 async fn a_name_that_it_does_not_carry(version: Version) {
+    //= specs/server-certs.md#section-1.1
+    //= type=test
+    //# A secondary certificate MUST contain an origin's name among its subject alternative names to
+    //# give the server authority for that origin.
     let (rules, mut told) = accepting();
     let mut server = Impostor::offering(version, rules).await;
     let secrets = Secrets::of(&server.wire);
@@ -133,6 +210,29 @@ async fn a_name_that_it_does_not_carry(version: Version) {
 }
 
 async fn chains_that_are_not_accepted(version: Version) {
+    //= specs/server-certs.md#section-5.3
+    //= type=test
+    //# A client MUST NOT attach a meaning of its own to a context, which the server chooses as it
+    //# likes.
+    //= specs/server-certs.md#section-5.3
+    //= type=test
+    //# A client MAY go on to judge the certificate itself once its authenticator is accepted.
+    //= specs/server-certs.md#section-6
+    //= type=test
+    //# A peer that breaks the rules and a certificate that is not acceptable MUST be handled in
+    //# different ways.
+    //= specs/server-certs.md#section-6.2
+    //= type=test
+    //# A certificate that is expired, revoked or not enough for the request MUST NOT be treated as
+    //# an error of a stream or of the connection.
+    //= specs/server-certs.md#section-7
+    //= type=test
+    //# The validation of secondary certificates SHOULD be held to the same standard as that of the
+    //# TLS handshake.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client MUST NOT use a connection for a further origin unless its verifier accepts a
+    //# certificate for the name, either the handshake's or a secondary one.
     let hosts = hosts();
     let (rules, mut told) = accepting();
     let mut server = Impostor::offering(version, rules).await;
@@ -154,6 +254,16 @@ async fn chains_that_are_not_accepted(version: Version) {
 }
 
 async fn from_a_server_that_announced_nothing(version: Version) {
+    //= specs/server-certs.md#section-8.2
+    //= type=test
+    //# In HTTP/2 a SETTINGS_HTTP_SERVER_CERT_AUTH that was never received MUST count as 0.
+    //= specs/server-certs.md#section-8.2
+    //= type=test
+    //# In HTTP/3 a SETTINGS_HTTP_SERVER_CERT_AUTH that is absent MUST count as 0.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) SERVER_CERTIFICATE without negotiation MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
     for nothing in [&[][..], &[(SERVER_CERT_AUTH, 0)], &[(CLIENT_CERT_AUTH, 1)]] {
         let mut server = Impostor::lure(version, accepting_rules()).await;
         server.wire.open_with(nothing).await;
@@ -172,6 +282,10 @@ async fn before_the_servers_settings() {
 }
 
 async fn to_a_client_that_announced_nothing(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) SERVER_CERTIFICATE without negotiation MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
     let mut server = Impostor::lure(version, alices_rules()).await;
     let announced = server.wire.open_with(&[(SERVER_CERT_AUTH, 1), (CLIENT_CERT_AUTH, 1)]).await;
     assert_eq!(value_of(SERVER_CERT_AUTH, &announced), None);
@@ -181,6 +295,18 @@ async fn to_a_client_that_announced_nothing(version: Version) {
 }
 
 async fn on_a_stream(version: Version) {
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# In HTTP/2 a SERVER_CERTIFICATE on another stream than 0 MUST be treated as a connection
+    //# error.
+    //= specs/server-certs.md#section-5.2
+    //= type=test
+    //# In HTTP/3 a SERVER_CERTIFICATE on another stream than the control stream MUST be treated as
+    //# a connection error.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) SERVER_CERTIFICATE on a wrong stream MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
     let streams = match version {
         Version::H2 => &[1, 2, 3][..],
         // Servers open none.
@@ -204,6 +330,10 @@ async fn inside_of_a_header_block() {
 }
 
 async fn longer_than_a_frame_may_be(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A SERVER_CERTIFICATE over the accepted size MUST be a connection error at its header,
+    //# FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     let mut cases = vec![(accepting_rules().max_frame_len(1000), 1001)];
     cases.extend(excessive(version).iter().map(|length| (accepting_rules(), *length)));
     for (rules, length) in cases {
@@ -216,6 +346,16 @@ async fn longer_than_a_frame_may_be(version: Version) {
 }
 
 async fn settings_other_than_zero_or_one(version: Version) {
+    //= specs/server-certs.md#section-4.1
+    //= type=test
+    //# In HTTP/2 the value of the setting MUST NOT be other than 0 or 1.
+    //= specs/server-certs.md#section-4.2
+    //= type=test
+    //# In HTTP/3 the value of the setting MUST NOT be other than 0 or 1.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A value of the setting other than 0 or 1 MUST be a connection error, PROTOCOL_ERROR
+    //# in HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
     for value in [2, 0xff, u32::MAX] {
         let mut server = Impostor::lure(version, accepting_rules()).await;
         server.wire.open_with(&[(SERVER_CERT_AUTH, value)]).await;
@@ -225,6 +365,10 @@ async fn settings_other_than_zero_or_one(version: Version) {
 
 #[tokio::test]
 async fn a_setting_taken_back() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A setting that goes back from 1 to 0 MUST be a connection error, PROTOCOL_ERROR in
+    //# HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
     for later in [&[(SERVER_CERT_AUTH, 0)][..], &[(SERVER_CERT_AUTH, 1), (SERVER_CERT_AUTH, 0)]] {
         let mut server = Impostor::offering(Version::H2, accepting_rules()).await;
         server.wire.h2().send(&Frame::settings(later)).await;
@@ -272,6 +416,10 @@ impl Observer for Gate {
 }
 
 async fn more_at_once_than_the_client_keeps(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) More SERVER_CERTIFICATE frames waiting for verification than the client keeps MUST be
+    //# a connection error, ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     let (open, gate) = channel();
     let gate = Arc::new(Gate(gate.into()));
     let mut server = Impostor::offering(version, accepting_rules().observer(gate)).await;
@@ -300,6 +448,10 @@ async fn more_at_once_than_the_client_keeps_over_http3() {
 
 #[test]
 fn one_type_serves_both_directions_by_default() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) SERVER_CERTIFICATE MUST by default have the frame type of the client draft's
+    //# CERTIFICATE and be told from it by its direction.
     let points = CodePoints::default();
     assert_eq!(points.frame_server_certificate, points.frame_certificate);
     assert_eq!(points.frame_server_certificate, CERTIFICATE);

@@ -68,6 +68,13 @@ fn proven(client: &Attacker, payload: &[u8]) -> Vec<String> {
 }
 
 async fn from_a_client_with_a_type_of_its_own(version: Version) {
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server that receives SERVER_CERTIFICATE MUST close the connection.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) SERVER_CERTIFICATE from a client MUST be a connection error, PROTOCOL_ERROR in HTTP/2
+    //# and H3_FRAME_UNEXPECTED in HTTP/3.
     let (_, rules) = offering(0);
     let rules = rules.code_points(set_apart());
     let mut server = Server::start_with(version, rules).await.at(set_apart());
@@ -94,6 +101,16 @@ async fn from_a_client_with_the_shared_type(version: Version) {
 }
 
 async fn settings_other_than_zero_or_one(version: Version) {
+    //= specs/server-certs.md#section-4.1
+    //= type=test
+    //# In HTTP/2 the value of the setting MUST NOT be other than 0 or 1.
+    //= specs/server-certs.md#section-4.2
+    //= type=test
+    //# In HTTP/3 the value of the setting MUST NOT be other than 0 or 1.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A value of the setting other than 0 or 1 MUST be a connection error, PROTOCOL_ERROR
+    //# in HTTP/2 and H3_SETTINGS_ERROR in HTTP/3.
     let (_, rules) = offering(0);
     let mut server = Server::start_with(version, rules).await;
     for value in [2, u32::MAX] {
@@ -113,6 +130,46 @@ async fn a_setting_taken_back() {
 }
 
 async fn one_is_offered_to_who_takes_it(version: Version) {
+    //= specs/server-certs.md#section-1
+    //= type=test
+    //# A server MAY prove further certificates on a connection besides the one of its TLS
+    //# handshake.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server's certificate MUST be sent as the spontaneous authenticator of RFC 9261, section 3,
+    //# which no request precedes.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server MAY queue its certificates as soon as the client's SETTINGS frame has announced
+    //# support.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server whose client has announced support MAY send certificates directly after its own
+    //# SETTINGS frame.
+    //= specs/server-certs.md#section-4.1
+    //= type=test
+    //# In HTTP/2 the setting MUST be an entry of the SETTINGS frame under its own identifier.
+    //= specs/server-certs.md#section-4.2
+    //= type=test
+    //# In HTTP/3 the setting MUST be a parameter of the SETTINGS frame under its own identifier.
+    //= specs/server-certs.md#section-5.2
+    //= type=test
+    //# The HTTP/3 frame MUST consist of the type SERVER_CERTIFICATE and the length, both
+    //# variable-length integers, and then bytes of the authenticator.
+    //= specs/server-certs.md#section-5.2
+    //= type=test
+    //# In HTTP/3 SERVER_CERTIFICATE MUST be sent on the control stream.
+    //= specs/server-certs.md#section-5.2
+    //= type=test
+    //# The HTTP/3 payload MUST be bytes that the "authenticate" interface of RFC 9261 returned,
+    //# unchanged.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The server of this project MUST send its certificates without extensions.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The server MUST offer every certificate but that of the handshake, up to the number
+    //# that it is set to, once both sides have announced support.
     let (_, rules) = offering(2);
     let mut server = Server::start_with(version, rules).await;
     let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
@@ -134,6 +191,21 @@ async fn one_is_offered_to_who_takes_it(version: Version) {
 
 #[tokio::test]
 async fn on_the_wire_it_is_a_frame_of_stream_0_without_flags() {
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# The HTTP/2 frame MUST consist of the 9-byte frame header with type SERVER_CERTIFICATE,
+    //# unused flags and stream identifier 0, and then bytes of the authenticator.
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# In HTTP/2 SERVER_CERTIFICATE MUST be sent on stream 0.
+    //= specs/server-certs.md#section-5.1
+    //= type=test
+    //# The HTTP/2 payload MUST be bytes that the "authenticate" interface of RFC 9261 returned,
+    //# unchanged.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) One authenticator of a server MUST travel in one SERVER_CERTIFICATE frame, never in
+    //# portions.
     let (_, rules) = offering(1);
     let mut server = Server::start_with(Version::H2, rules).await;
     let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
@@ -151,6 +223,9 @@ async fn with_a_type_of_its_own_it_is_offered_too(version: Version) {
 }
 
 async fn none_is_offered_to_who_announced_nothing(version: Version) {
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server SHOULD NOT send a certificate to a client that has not announced support.
     let (certificates, rules) = offering(2);
     let mut server = Server::start_with(version, rules).await;
     for nothing in [&[][..], &[(SERVER_CERT_AUTH, 0)], &[(CLIENT_CERT_AUTH, 1)]] {
@@ -179,6 +254,9 @@ async fn both_directions_live_together(version: Version) {
 }
 
 async fn what_is_new_is_offered_on_live_connections(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The server MUST offer on live connections the certificates that have replaced others.
     let certificates = Arc::new(ServerCertificates::new([further()]));
     let rules = rules().server_certificates(Arc::clone(&certificates));
     let mut server = Server::start_with(version, rules).await;
@@ -191,6 +269,17 @@ async fn what_is_new_is_offered_on_live_connections(version: Version) {
 }
 
 async fn one_is_offered_on_demand(version: Version) {
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server MAY send certificates at any moment after both endpoints have announced support.
+    //= specs/server-certs.md#section-3.2
+    //= type=test
+    //# A server MAY send certificates later on, for example when CONNECT shows which origin a
+    //# client is interested in.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The server MUST be able to offer a certificate on demand, as upon CONNECT for a name
+    //# that it serves.
     let (certificates, rules) = offering(0);
     let mut server = Server::start_with(version, rules).await;
     let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1)]).await;
@@ -203,6 +292,10 @@ async fn one_is_offered_on_demand(version: Version) {
 }
 
 async fn the_handshakes_own_is_not_offered(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) The server MUST offer every certificate but that of the handshake, up to the number
+    //# that it is set to, once both sides have announced support.
     let own = ServerCertificate::new(credential(&test_pki().server));
     let certificates = ServerCertificates::new([own, further()]);
     let rules = rules().server_certificates(Arc::new(certificates));
@@ -214,6 +307,9 @@ async fn the_handshakes_own_is_not_offered(version: Version) {
 }
 
 async fn they_are_offered_again_to_who_resumes(version: Version) {
+    //= specs/server-certs.md#section-7.1
+    //= type=test
+    //# A server MAY present its certificates again on a resumed session.
     let (_, rules) = offering(1);
     let mut server = Server::start_with(version, rules).await;
     let tls = Arc::new(TlsOptions::default().client_config());

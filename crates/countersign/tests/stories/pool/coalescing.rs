@@ -68,6 +68,10 @@ async fn an_unacceptable_chain_costs_a_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn a_misdirected_request_is_repeated_on_a_connection_of_its_own() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A request answered with status 421 MUST be sent again on a fresh connection, unless
+    //# its body cannot be repeated.
     within(async {
         let ways = Ways::default();
         ways.misdirects.store(true, Ordering::SeqCst);
