@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
 use crate::headers;
+use crate::live::Live;
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
@@ -57,18 +58,19 @@ type ResponseBody = Either<Full<Bytes>, Relayed<Incoming, Exchange>>;
 
 /// Serves a connection until its end. `shutdown` changes when the gateway wants to end.
 pub(crate) async fn serve(
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     stream: ServerStream<TcpStream>,
     auth: AuthHandle,
     client: IpAddr,
     shutdown: watch::Receiver<bool>,
 ) {
+    let shared = live.shared();
     let h2 = stream.alpn() == Some(b"h2");
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
-        let (shared, session) = (Arc::clone(&shared), Arc::clone(&session));
+        let (shared, session) = (live.shared(), Arc::clone(&session));
         async move {
             let request = request.map(Either::Left);
             let mut response = answer(&shared, &session, request, exchange).await;
@@ -100,16 +102,17 @@ fn ended<E: std::fmt::Display>(client: IpAddr, outcome: Result<(), E>) {
 
 /// The same for HTTP/3.
 pub(crate) async fn serve_quic(
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     connection: h3::Connection,
     auth: AuthHandle,
     client: IpAddr,
     shutdown: watch::Receiver<bool>,
 ) {
+    let shared = live.shared();
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let (idle_timeout, closing_timeout) = (shared.idle_timeout, shared.closing_timeout);
-    let service = Http3Service { shared, session, activity: Arc::clone(&activity) };
+    let service = Http3Service { live, session, activity: Arc::clone(&activity) };
     let closing = Notify::new();
     let limit = async {
         activity.end(idle_timeout, shutdown).await;
@@ -125,7 +128,7 @@ pub(crate) async fn serve_quic(
 /// Answers the requests of one HTTP/3 connection.
 #[derive(Clone)]
 struct Http3Service {
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     session: Arc<Session>,
     activity: Arc<Activity>,
 }
@@ -141,7 +144,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
 
     fn call(&mut self, request: Request<h3::RequestBody>) -> Self::Future {
         let exchange = self.activity.begin();
-        let (shared, session) = (Arc::clone(&self.shared), Arc::clone(&self.session));
+        let (shared, session) = (self.live.shared(), Arc::clone(&self.session));
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);

@@ -59,10 +59,15 @@ pub(crate) fn auth(
         .code_points(config.protocol.code_points)
         .message_type(config.protocol.message_type)
         .server_certificates(certificates);
-    for credential in &config.credentials {
-        builder = builder.credential(kind(credential.clone()));
+    for kind in kinds(config) {
+        builder = builder.credential(kind);
     }
     builder.build()
+}
+
+/// The credentials alone.
+pub(crate) fn kinds(config: &Config) -> Vec<CredentialKind> {
+    config.credentials.iter().cloned().map(kind).collect()
 }
 
 fn kind(credential: Credential) -> CredentialKind {

@@ -19,15 +19,18 @@ mod dn;
 mod forward;
 mod handshake;
 mod headers;
+mod live;
 mod names;
 mod path;
 mod policy;
 mod problem;
 mod quic;
+mod reload;
 mod route;
 mod server;
 mod session;
 mod upstream;
 
 pub use config::{Config, ConfigError, Diagnostic};
+pub use reload::{ReloadError, ReloadStatus, Reloader};
 pub use server::{Gateway, GatewayError};

@@ -5,23 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::h3;
-use countersign::server::{Acceptor, ServerCertificates};
-use http::HeaderValue;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::caller::{names_in, parse};
-use crate::certificates::offers;
 use crate::config::Config;
-use crate::connection::{self, Shared};
-use crate::names::Name;
-use crate::upstream::Upstreams;
-use crate::{handshake, quic};
+use crate::live::Live;
+use crate::reload::Reloader;
+use crate::{connection, handshake, quic};
 
 /// How much of everything. Safe for a public listener; not configurable yet.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +49,7 @@ impl Default for Limits {
 /// The longest HTTP/2 frame taken, in bytes: post-quantum chains are in one frame.
 pub(crate) const MAX_FRAME: u32 = 64 * 1024;
 /// The longest header section taken, in bytes.
-const MAX_HEADERS: u32 = 64 * 1024;
+pub(crate) const MAX_HEADERS: u32 = 64 * 1024;
 /// Requests at a time on one connection.
 pub(crate) const MAX_STREAMS: u32 = 128;
 /// How often, and how long, a client is asked whether it is still there.
@@ -96,18 +88,11 @@ pub enum GatewayError {
 pub struct Gateway {
     listener: TcpListener,
     local_addr: SocketAddr,
-    acceptor: Acceptor,
-    http3: Option<Http3>,
-    shared: Arc<Shared>,
+    /// The other half of the listener, at the same port.
+    endpoint: Option<quinn::Endpoint>,
+    live: Arc<Live>,
+    reloader: Reloader,
     limits: Limits,
-}
-
-/// The other half of the listener.
-#[derive(Clone)]
-struct Http3 {
-    endpoint: quinn::Endpoint,
-    local_addr: SocketAddr,
-    acceptor: h3::Acceptor,
 }
 
 impl Gateway {
@@ -125,35 +110,29 @@ impl Gateway {
         let listen = |source| GatewayError::Listen { address, source };
         let (listener, socket) = quic::listen(address, config.http3).await?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
-        let auth = Arc::new(handshake::auth(&config, Arc::clone(&certificates))?);
-        let acceptor = Acceptor::new(Arc::new(handshake::tls(&config)?), Arc::clone(&auth));
-        let http3 = match socket {
+        let live = Live::new(&config, limits, socket.as_ref().map(|_| local_addr))?;
+        let endpoint = match socket {
             Some(socket) => {
-                let tls = quic::tls(handshake::tls(&config)?);
-                let server = quic::server_config(Arc::clone(&tls))?;
-                Some(Http3 {
-                    endpoint: quic::endpoint(socket, local_addr, server.clone())?,
-                    local_addr,
-                    acceptor: h3::Acceptor::new(auth)
-                        .tls(server, tls)
-                        .max_field_section_size(MAX_HEADERS.into()),
-                })
+                // Each connection is accepted by the configuration of its time; this one only says that there
+                // is somebody.
+                let server = quic::server_config(quic::tls(handshake::tls(&config)?))?;
+                Some(quic::endpoint(socket, local_addr, server)?)
             }
             None => None,
         };
-        let shared = Arc::new(Shared {
-            upstreams: Upstreams::new(&config.routes),
-            routes: config.routes.clone(),
-            certificates,
-            proxy_name: proxy_name(&config),
-            alt_svc: http3.as_ref().and_then(|http3| alt_svc(http3.local_addr.port())),
-            http1: http1(limits),
-            http2: http2(),
-            idle_timeout: limits.idle,
-            closing_timeout: limits.closing,
-        });
-        Ok(Self { listener, local_addr, acceptor, http3, shared, limits })
+        let live = Arc::new(live);
+        let reloader = Reloader::new(
+            Arc::clone(&live),
+            &config,
+            limits,
+            endpoint.as_ref().map(|_| local_addr),
+        );
+        Ok(Self { listener, local_addr, endpoint, live, reloader, limits })
+    }
+
+    /// What replaces the configuration while the gateway runs.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// The TCP address that the gateway listens on, with the port that it got.
@@ -163,13 +142,13 @@ impl Gateway {
 
     /// The UDP address that HTTP/3 is served on, if it is: TCP's.
     pub fn udp_addr(&self) -> Option<SocketAddr> {
-        self.http3.as_ref().map(|http3| http3.local_addr)
+        self.endpoint.as_ref().map(|_| self.local_addr)
     }
 
     /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight
     /// finish for up to 30 seconds and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, acceptor, http3, shared, limits, .. } = self;
+        let Self { listener, endpoint, live, limits, .. } = self;
         let (ending, end) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
@@ -178,21 +157,18 @@ impl Gateway {
             tokio::select! {
                 () = shutdown.as_mut() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = accept(&listener, http3.as_ref(), &slots) => match accepted {
+                accepted = accept(&listener, endpoint.as_ref(), &slots) => match accepted {
                     Ok((arrival, slot)) => {
-                        let (acceptor, http3) = (acceptor.clone(), http3.clone());
-                        let (shared, end) = (Arc::clone(&shared), end.clone());
+                        let (live, end) = (Arc::clone(&live), end.clone());
                         let crowded = slots.available_permits() < limits.connections / 2;
                         connections.spawn(async move {
-                            match (arrival, http3) {
-                                (Arrival::Tcp(stream, client), _) => {
-                                    handle(acceptor, shared, stream, client, limits, end).await;
+                            match arrival {
+                                Arrival::Tcp(stream, client) => {
+                                    handle(live, stream, client, limits, end).await;
                                 }
-                                (Arrival::Quic(incoming), Some(http3)) => {
-                                    handle_quic(http3, shared, *incoming, crowded, limits, end)
-                                        .await;
+                                Arrival::Quic(incoming) => {
+                                    handle_quic(live, *incoming, crowded, limits, end).await;
                                 }
-                                (Arrival::Quic(incoming), None) => incoming.refuse(),
                             }
                             drop(slot);
                         });
@@ -205,9 +181,9 @@ impl Gateway {
             }
         }
         drop(listener);
-        if let Some(http3) = &http3 {
+        if let Some(endpoint) = &endpoint {
             // New ones are refused; those that are there go on.
-            http3.endpoint.set_server_config(None);
+            endpoint.set_server_config(None);
         }
         // A connection that just begins sees the change too: receivers are cloned from one that has
         // not.
@@ -217,7 +193,7 @@ impl Gateway {
             tracing::warn!(left = connections.len(), "connections are cut off at the end");
             connections.shutdown().await;
         }
-        if let Some(Http3 { endpoint, .. }) = http3 {
+        if let Some(endpoint) = endpoint {
             // The last goodbyes are on their way until then.
             let _ = timeout(limits.closing, endpoint.wait_idle()).await;
         }
@@ -238,14 +214,14 @@ enum Arrival {
 
 async fn accept(
     listener: &TcpListener,
-    http3: Option<&Http3>,
+    endpoint: Option<&quinn::Endpoint>,
     slots: &Arc<Semaphore>,
 ) -> io::Result<(Arrival, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let quic = async {
-        match http3 {
+        match endpoint {
             // There are no more once the endpoint is closed, which it is not before the end.
-            Some(http3) => http3.endpoint.accept().await.ok_or(io::ErrorKind::NotConnected.into()),
+            Some(endpoint) => endpoint.accept().await.ok_or(io::ErrorKind::NotConnected.into()),
             None => std::future::pending().await,
         }
     };
@@ -257,8 +233,7 @@ async fn accept(
 }
 
 async fn handle(
-    acceptor: Acceptor,
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     stream: TcpStream,
     client: SocketAddr,
     limits: Limits,
@@ -268,13 +243,14 @@ async fn handle(
         tracing::debug!(%client, %error, "a connection ended at once");
         return;
     }
+    let acceptor = live.state().acceptor.clone();
     let accepted = tokio::select! {
         accepted = timeout(limits.handshake, acceptor.accept(stream)) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
         Ok(Ok((stream, auth))) => {
-            connection::serve(shared, stream, auth, client.ip(), end).await;
+            connection::serve(live, stream, auth, client.ip(), end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
@@ -283,8 +259,7 @@ async fn handle(
 
 /// `crowded`: the client has to show first that its address is its own.
 async fn handle_quic(
-    http3: Http3,
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     incoming: quinn::Incoming,
     crowded: bool,
     limits: Limits,
@@ -295,58 +270,21 @@ async fn handle_quic(
         let _ = incoming.retry();
         return;
     }
+    let Some(acceptor) = live.state().http3.clone() else {
+        incoming.refuse();
+        return;
+    };
     let accepted = tokio::select! {
-        accepted = timeout(limits.handshake, http3.acceptor.accept(incoming)) => accepted,
+        accepted = timeout(limits.handshake, acceptor.accept(incoming)) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
         Ok(Ok((connection, auth))) => {
-            connection::serve_quic(shared, connection, auth, client.ip(), end).await;
+            connection::serve_quic(live, connection, auth, client.ip(), end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a QUIC handshake failed"),
         Err(_) => tracing::debug!(%client, "a QUIC handshake took too long"),
     }
-}
-
-/// Tells clients on TCP of HTTP/3 on the same host, for a day.
-fn alt_svc(port: u16) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
-}
-
-fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers)
-        .max_buf_size(MAX_HEADERS as usize);
-    builder
-}
-
-fn http2() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .max_frame_size(MAX_FRAME)
-        .max_header_list_size(MAX_HEADERS)
-        .max_concurrent_streams(MAX_STREAMS);
-    builder
-}
-
-/// The first host name in the server's default certificate: it says which deployment answered, and tells
-/// nobody anything new.
-fn proxy_name(config: &Config) -> String {
-    let first_host = || {
-        let certificate = parse(config.certificates.first()?.key.cert.first()?).ok()?;
-        names_in(&certificate).ok()?.into_iter().find_map(|name| match name {
-            Name::Host(host) => Some(host),
-            Name::Mailbox(_) | Name::Uri(_) => None,
-        })
-    };
-    first_host().unwrap_or_else(|| "gateway".to_owned())
 }
 
 #[cfg(test)]

@@ -113,12 +113,24 @@ pub(crate) struct Source<'a> {
     file: &'a Path,
     text: &'a str,
     found: RefCell<Vec<Diagnostic>>,
+    /// The files that the text names, as far as they were looked for.
+    named: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Source<'a> {
     /// A file that was read.
     pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, found: RefCell::default() }
+        Self { file, text, found: RefCell::default(), named: RefCell::default() }
+    }
+
+    /// Remembers that the configuration is made of this file too.
+    pub(crate) fn names(&self, file: PathBuf) {
+        self.named.borrow_mut().push(file);
+    }
+
+    /// All files that the configuration is made of.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        std::iter::once(self.file.to_owned()).chain(self.named.borrow().iter().cloned()).collect()
     }
 
     /// The folder that paths in the file are relative to.

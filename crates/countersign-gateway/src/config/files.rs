@@ -18,6 +18,7 @@ use super::table::At;
 /// Reads the file that `name` names.
 fn read(source: &Source<'_>, name: &At<&str>, what: &str) -> Option<(PathBuf, Vec<u8>)> {
     let path = source.folder().join(name.value);
+    source.names(path.clone());
     match std::fs::read(&path) {
         Ok(content) => Some((path, content)),
         Err(error) => {

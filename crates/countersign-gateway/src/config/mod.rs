@@ -13,7 +13,7 @@ mod tests;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub(crate) routes: RouteTable,
     pub(crate) protocol: Protocol,
     pub(crate) provider: Arc<CryptoProvider>,
+    /// The configuration's own file and all that it names.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// `[pool]`.
@@ -132,6 +134,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         routes: routes?,
         protocol: protocol?,
         provider,
+        files: source.files(),
     };
     // What each part allows may still not fit together.
     if let Err(error) = crate::handshake::check(&config) {

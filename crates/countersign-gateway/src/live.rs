@@ -1,0 +1,160 @@
+//! What a configuration comes to, as one value that a reload replaces.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use countersign::h3;
+use countersign::server::{Acceptor, AuthConfig, ServerCertificates};
+use http::HeaderValue;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+
+use crate::caller::{names_in, parse};
+use crate::certificates::offers;
+use crate::config::Config;
+use crate::connection::Shared;
+use crate::names::Name;
+use crate::server::{GatewayError, KEEP_ALIVE, Limits, MAX_FRAME, MAX_HEADERS, MAX_STREAMS};
+use crate::upstream::Upstreams;
+use crate::{handshake, quic};
+
+/// One configuration, ready to be served.
+pub(crate) struct State {
+    /// What requests need, of connections that are there too.
+    pub(crate) shared: Arc<Shared>,
+    /// For new connections over TCP.
+    pub(crate) acceptor: Acceptor,
+    /// For new connections over QUIC, if there are any.
+    pub(crate) http3: Option<h3::Acceptor>,
+    auth: Arc<AuthConfig>,
+}
+
+impl State {
+    /// Does all that can fail. `udp` is where HTTP/3 is served.
+    pub(crate) fn new(
+        config: &Config,
+        limits: Limits,
+        udp: Option<SocketAddr>,
+        certificates: Arc<ServerCertificates>,
+    ) -> Result<Self, GatewayError> {
+        let auth = Arc::new(handshake::auth(config, Arc::clone(&certificates))?);
+        let http3 = match udp {
+            Some(_) => {
+                let tls = quic::tls(handshake::tls(config)?);
+                let server = quic::server_config(Arc::clone(&tls))?;
+                let acceptor = h3::Acceptor::new(Arc::clone(&auth)).tls(server, tls);
+                Some(acceptor.max_field_section_size(MAX_HEADERS.into()))
+            }
+            None => None,
+        };
+        let shared = Arc::new(Shared {
+            upstreams: Upstreams::new(&config.routes),
+            routes: config.routes.clone(),
+            certificates,
+            proxy_name: proxy_name(config),
+            alt_svc: udp.and_then(|udp| alt_svc(udp.port())),
+            http1: http1(limits),
+            http2: http2(),
+            idle_timeout: limits.idle,
+            closing_timeout: limits.closing,
+        });
+        let acceptor = Acceptor::new(Arc::new(handshake::tls(config)?), Arc::clone(&auth));
+        Ok(Self { shared, acceptor, http3, auth })
+    }
+}
+
+/// What is served now, and what connections of before go by.
+pub(crate) struct Live {
+    current: ArcSwap<State>,
+    /// What clients are offered, of all configurations.
+    certificates: Arc<ServerCertificates>,
+    /// The rules for asking of earlier configurations that still have connections.
+    earlier: Mutex<Vec<Weak<AuthConfig>>>,
+}
+
+impl Live {
+    pub(crate) fn new(
+        config: &Config,
+        limits: Limits,
+        udp: Option<SocketAddr>,
+    ) -> Result<Self, GatewayError> {
+        let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
+        let state = State::new(config, limits, udp, Arc::clone(&certificates))?;
+        Ok(Self { current: ArcSwap::from_pointee(state), certificates, earlier: Mutex::default() })
+    }
+
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.current.load_full()
+    }
+
+    /// What requests go by from now on.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.current.load().shared)
+    }
+
+    /// Goes over to another configuration, for live connections too; on an error nothing changes.
+    /// Returns how many identities are gone by that.
+    ///
+    /// Verifies the chains of all identities that are held, so it may take some time.
+    pub(crate) fn replace(
+        &self,
+        config: &Config,
+        limits: Limits,
+        udp: Option<SocketAddr>,
+    ) -> Result<usize, GatewayError> {
+        let state = State::new(config, limits, udp, Arc::clone(&self.certificates))?;
+        let before = self.current.swap(Arc::new(state));
+        self.certificates.replace(offers(&config.certificates));
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.push(Arc::downgrade(&before.auth));
+        drop(before);
+        earlier.retain(|auth| auth.strong_count() > 0);
+        let mut lost = 0;
+        for auth in earlier.iter().filter_map(Weak::upgrade) {
+            lost += auth.replace_credentials(handshake::kinds(config))?;
+        }
+        Ok(lost)
+    }
+}
+
+/// Tells clients on TCP of HTTP/3 on the same host, for a day.
+fn alt_svc(port: u16) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
+}
+
+fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.headers)
+        .max_buf_size(MAX_HEADERS as usize);
+    builder
+}
+
+fn http2() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .max_frame_size(MAX_FRAME)
+        .max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+/// The first host name in the server's default certificate: it says which deployment answered, and tells
+/// nobody anything new.
+fn proxy_name(config: &Config) -> String {
+    let first_host = || {
+        let certificate = parse(config.certificates.first()?.key.cert.first()?).ok()?;
+        names_in(&certificate).ok()?.into_iter().find_map(|name| match name {
+            Name::Host(host) => Some(host),
+            Name::Mailbox(_) | Name::Uri(_) => None,
+        })
+    };
+    first_host().unwrap_or_else(|| "gateway".to_owned())
+}

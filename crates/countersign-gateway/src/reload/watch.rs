@@ -1,0 +1,129 @@
+//! Notices when files of the configuration have changed.
+//!
+//! Folders are watched, not files: editors and Kubernetes put a new file, or a new symbolic link, in the place
+//! of the old one. What was noticed only leads to a look at the contents; a reload follows if they differ.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Reloader;
+
+/// How long the folders must have been quiet: whoever writes several files is let finish.
+const QUIET: Duration = Duration::from_millis(300);
+/// How long they may be noisy at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the contents are looked at, whatever was noticed: some file systems tell of nothing.
+const PERIOD: Duration = Duration::from_secs(60);
+
+pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::Receiver<()>) {
+    let (notice, mut noticed) = mpsc::channel(1);
+    let mut folders = Folders::new(notice);
+    let mut seen = Contents::of(&reloader, &file);
+    loop {
+        folders.watch(&reloader, &file);
+        let forced = tokio::select! {
+            asked = asked.recv() => match asked {
+                Some(()) => true,
+                None => return,
+            },
+            Some(()) = noticed.recv() => {
+                quiet(&mut noticed).await;
+                false
+            }
+            () = sleep_until(Instant::now() + PERIOD) => false,
+        };
+        let now = Contents::of(&reloader, &file);
+        if forced || now != seen {
+            // Why it failed is told already.
+            let _told = reloader.reload(&file).await;
+            // It may name other files now. One that changed meanwhile is noticed next.
+            seen = if reloader.status().failure.is_some() {
+                now
+            } else {
+                Contents::of(&reloader, &file)
+            };
+        }
+    }
+}
+
+/// Waits until nothing was noticed for a while.
+async fn quiet(noticed: &mut mpsc::Receiver<()>) {
+    let give_up = Instant::now() + PATIENCE;
+    while Instant::now() < give_up && timeout(QUIET, noticed.recv()).await.is_ok() {}
+}
+
+/// What is in the files: a digest of each, or nothing where one cannot be read.
+#[derive(PartialEq, Eq)]
+struct Contents(Vec<Option<Vec<u8>>>);
+
+impl Contents {
+    fn of(reloader: &Reloader, file: &Path) -> Self {
+        let digest = |path: &PathBuf| {
+            let mut context = Context::new(&SHA256);
+            context.update(&std::fs::read(path).ok()?);
+            Some(context.finish().as_ref().to_vec())
+        };
+        let files = reloader.status().files;
+        Self(std::iter::once(&file.to_owned()).chain(&files).map(digest).collect())
+    }
+}
+
+/// The folders that are watched.
+struct Folders {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    fn new(notice: mpsc::Sender<()>) -> Self {
+        let handler = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // One notice that waits is enough.
+                let _full = notice.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(handler)
+            .inspect_err(|error| {
+                tracing::warn!(%error, "changed files are noticed late: they cannot be watched");
+            })
+            .ok();
+        Self { watcher, watched: BTreeSet::new() }
+    }
+
+    /// Watches the folders of all files that are in force, and no others.
+    fn watch(&mut self, reloader: &Reloader, file: &Path) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let files = reloader.status().files;
+        let folders: BTreeSet<_> =
+            std::iter::once(file).chain(files.iter().map(PathBuf::as_path)).map(folder).collect();
+        for gone in self.watched.difference(&folders) {
+            let _unknown = watcher.unwatch(gone);
+        }
+        let mut watched = BTreeSet::new();
+        for folder in folders {
+            // Again and again: a folder may have been removed and made anew, and watching twice is no error.
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    watched.insert(folder);
+                }
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "a folder cannot be watched");
+                }
+            }
+        }
+        self.watched = watched;
+    }
+}
+
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
