@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign_proto::Misuse;
-use countersign_proto::server::ServerMachine;
+use countersign_proto::server::{OfferId, ServerMachine};
 use exported_authenticator::AuthenticateError;
 
 use super::ServerCertificate;
@@ -21,13 +21,23 @@ pub enum OfferError {
     /// No authenticator can be made, for example because the client verifies no such signatures.
     #[error("no authenticator can be made for the certificate: {0}")]
     Authenticate(#[from] AuthenticateError),
+    /// The client takes no frame as long as the certificate needs.
+    #[error("the certificate is longer than the client's largest frame")]
+    TooLong,
 }
 
 /// What a connection knows of its handshake, and what it has offered since.
 pub(super) struct Offering {
     hello: Option<Hello>,
     begun: bool,
-    offered: Vec<Arc<ServerCertificate>>,
+    offered: Vec<Offered>,
+}
+
+struct Offered {
+    id: OfferId,
+    certificate: Arc<ServerCertificate>,
+    /// It was never sent.
+    too_long: bool,
 }
 
 impl Offering {
@@ -49,10 +59,21 @@ impl Offering {
         can_offer && !std::mem::replace(&mut self.begun, true)
     }
 
-    fn has(&self, certificate: &ServerCertificate) -> bool {
+    /// The client's frames turned out to be too short for the certificate of this offer.
+    pub(super) fn too_long(&mut self, id: OfferId) {
+        for offered in self.offered.iter_mut().filter(|offered| offered.id == id) {
+            offered.too_long = true;
+        }
+    }
+
+    /// Whether the client has been offered `certificate`, in the handshake or since.
+    fn has(&self, certificate: &ServerCertificate) -> Result<bool, OfferError> {
         let leaf = certificate.leaf();
         let handshake = self.hello.as_ref().and_then(|hello| hello.leaf.as_ref());
-        leaf == handshake || self.offered.iter().any(|offered| offered.leaf() == leaf)
+        match self.offered.iter().find(|offered| offered.certificate.leaf() == leaf) {
+            Some(offered) if offered.too_long => Err(OfferError::TooLong),
+            found => Ok(found.is_some() || leaf == handshake),
+        }
     }
 }
 
@@ -86,13 +107,17 @@ impl ServerSession {
             if state.closed.is_some() || state.closing.is_some() {
                 return Err(Misuse::Closed.into());
             }
-            if state.offering.has(certificate) {
+            if state.offering.has(certificate)? {
                 return Ok(());
             }
             let machine = state.machine.as_mut().ok_or(Misuse::NotNegotiated)?;
             let hello = state.offering.hello.as_ref().ok_or(Misuse::NotNegotiated)?;
             let (offer, offered) = (machine.begin_offer()?, Arc::clone(&hello.offered));
-            state.offering.offered.push(Arc::clone(certificate));
+            state.offering.offered.push(Offered {
+                id: offer.id(),
+                certificate: Arc::clone(certificate),
+                too_long: false,
+            });
             (offer, offered)
         };
         //= specs/server-certs.md#section-3
@@ -109,7 +134,7 @@ impl ServerSession {
                 Ok(())
             }
             Err(error) => {
-                state.offering.offered.retain(|one| !Arc::ptr_eq(one, certificate));
+                state.offering.offered.retain(|one| one.id != offer.id());
                 Err(error.into())
             }
         }
@@ -121,8 +146,9 @@ impl ServerSession {
             return;
         };
         let current = certificates.current();
-        let is_current =
-            |one: &Arc<ServerCertificate>| current.iter().any(|now| now.leaf() == one.leaf());
+        let is_current = |one: &Offered| {
+            current.iter().any(|certificate| certificate.leaf() == one.certificate.leaf())
+        };
         self.lock().offering.offered.retain(is_current);
     }
 
@@ -132,6 +158,7 @@ impl ServerSession {
         let state = self.lock();
         let offering = &state.offering;
         let handshake = offering.hello.as_ref()?.leaf.as_ref()?;
-        Some(covers(handshake, host) || offering.offered.iter().any(|one| one.covers(host)))
+        let mut shown = offering.offered.iter().filter(|one| !one.too_long);
+        Some(covers(handshake, host) || shown.any(|one| one.certificate.covers(host)))
     }
 }

@@ -487,7 +487,8 @@ impl Link for ServerLink {
                         ask.outcome.send_replace(Some(Err(Denied::Missing)));
                     }
                 }
-                ServerEvent::OfferTooLong(_) => {
+                ServerEvent::OfferTooLong(id) => {
+                    state.offering.too_long(id);
                     tracing::warn!("a certificate is longer than the client's largest frame");
                 }
             }

@@ -168,6 +168,7 @@ async fn respond<B>(
             Ok(_) => (200, host),
             Err(denied) => (403, denied.to_string()),
         },
+        (_, "/certified") => (200, format!("{:?}", handle.is_certified_for(&host))),
         _ => (200, host),
     };
     Ok(Response::builder().status(status).body(Full::from(text)).unwrap())

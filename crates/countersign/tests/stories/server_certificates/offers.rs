@@ -86,6 +86,8 @@ async fn connect_brings_the_certificate_that_spares_the_tunnel(version: Version)
         }
         assert_eq!(visit.shown_all(1).await, [accepted("c.test")], "once is enough");
         assert_eq!(visit.authority("c.test").await, Ok(()));
+        assert_eq!(visit.get("c.test", "/certified").await.1, "Some(true)");
+        assert_eq!(visit.get("b.test", "/certified").await.1, "Some(false)");
         assert_eq!(visit.get("c.test", "/").await, (200, "c.test".into()));
     })
     .await;
@@ -124,6 +126,9 @@ async fn what_is_longer_than_the_largest_frame_is_left_out(version: Version) {
             Version::H3 => Ok(()),
         };
         assert_eq!(visit.authority("long.test").await, long);
+        let certified = format!("Some({})", long.is_ok());
+        assert_eq!(visit.get("long.test", "/certified").await, (200, certified));
+        assert_eq!(visit.connect("long.test").await.0, if long.is_ok() { 503 } else { 502 });
         assert_eq!(visit.get("b.test", "/").await.0, 200, "the connection lives on");
     })
     .await;
