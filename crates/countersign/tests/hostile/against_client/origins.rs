@@ -198,15 +198,12 @@ async fn a_claim_replaces_dns_where_that_is_wanted(version: Version) {
     //= type=test
     //# (ours) The user of a client MAY switch the check of DNS off, either entirely or for the
     //# origins that ORIGIN claims.
-    for (rule, claimed) in [
-        (DnsRule::Always, Err(NotAuthoritative::OtherAddress)),
-        (DnsRule::UnlessClaimed, Ok(())),
-        (DnsRule::Never, Ok(())),
+    let elsewhere = Err(NotAuthoritative::OtherAddress);
+    for (rule, unclaimed, claimed) in [
+        (DnsRule::Always, elsewhere.clone(), elsewhere.clone()),
+        (DnsRule::UnlessClaimed, elsewhere, Ok(())),
+        (DnsRule::Never, Ok(()), Ok(())),
     ] {
-        let unclaimed = match rule {
-            DnsRule::Never => Ok(()),
-            _ => Err(NotAuthoritative::OtherAddress),
-        };
         let rules = authority().dns(rule).resolver(Arc::new(Elsewhere("192.0.2.1:1")));
         let (rules, told) = accepting_by(rules);
         let server = Impostor::offering(version, rules).await;

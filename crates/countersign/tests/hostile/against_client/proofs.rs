@@ -120,14 +120,18 @@ async fn of_another_connection(version: Version) {
 }
 
 async fn with_anything_around_it(version: Version) {
-    let arounds: [fn(&[u8]) -> Vec<u8>; 3] = [
-        |good| [good, &[0]].concat(),
-        |good| good.repeat(2),
-        |good| good[..good.len() - 1].to_vec(),
+    let arounds: [fn(&mut Vec<u8>); 3] = [
+        |good| good.push(0),
+        |good| good.extend_from_within(..),
+        |good| good.truncate(good.len() - 1),
     ];
     for around in arounds {
-        refused(version, |secrets| around(&Draft::spontaneous(&[1; 32], further()).sign(secrets)))
-            .await;
+        refused(version, |secrets| {
+            let mut good = Draft::spontaneous(&[1; 32], further()).sign(secrets);
+            around(&mut good);
+            good
+        })
+        .await;
     }
 }
 
