@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use countersign_gateway::{Config, Gateway};
 use tokio::signal;
+use tokio::sync::mpsc;
 
 use crate::failure::{Exit, Failure};
 
@@ -32,8 +33,46 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let udp = gateway.udp_addr().map(|address| format!(" udp={address}")).unwrap_or_default();
     // Whoever closed standard output does not want to know; the gateway runs all the same.
     let _ = writeln!(out, "listening tcp={}{udp}", gateway.local_addr()).and_then(|()| out.flush());
+    let following =
+        tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests()));
     gateway.run(stop).await;
+    following.abort();
     Ok(())
+}
+
+/// One for each SIGHUP from now on.
+#[cfg(unix)]
+fn reload_requests() -> mpsc::Receiver<()> {
+    use signal::unix::{SignalKind, signal};
+    let (ask, asked) = mpsc::channel(1);
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            tokio::spawn(async move {
+                // Further ones while one waits ask for the same.
+                while hangup.recv().await.is_some() && !ask.is_closed() {
+                    let _waits = ask.try_send(());
+                }
+            });
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be listened to");
+            keep_open(ask);
+        }
+    }
+    asked
+}
+
+/// There is no such signal; changed files are noticed all the same.
+#[cfg(not(unix))]
+fn reload_requests() -> mpsc::Receiver<()> {
+    let (ask, asked) = mpsc::channel(1);
+    keep_open(ask);
+    asked
+}
+
+/// Nothing is ever asked, which is not the same as that the program ends.
+fn keep_open(ask: mpsc::Sender<()>) {
+    tokio::spawn(async move { ask.closed().await });
 }
 
 /// Ends with the first SIGINT or SIGTERM from now on.

@@ -116,8 +116,8 @@ impl Reloader {
 
     /// Reloads `file` whenever it, or a file that it names, has changed, and whenever `asked` yields, which it
     /// does until the program ends.
-    pub async fn follow(self, file: impl Into<PathBuf>, asked: mpsc::Receiver<()>) {
-        watch::follow(self, file.into(), asked).await;
+    pub async fn follow(self, file: PathBuf, asked: mpsc::Receiver<()>) {
+        watch::follow(self, file, asked).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod http1;
 mod http3;
 mod origins;
+mod reload;
 mod spoofing;
 mod streaming;
 mod support;

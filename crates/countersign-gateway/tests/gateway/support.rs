@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use countersign::client::{
     self, ClientCredential, ClientHandle, CredentialResolver, Handshaker, Origin, StaticCredentials,
 };
 use countersign::{Chain, Credential, h3};
-use countersign_gateway::{Config, Gateway, GatewayError};
+use countersign_gateway::{Config, Gateway, GatewayError, ReloadError, Reloader};
 use countersign_testkit::pki::Issued;
 use countersign_testkit::tls::{TlsOptions, test_pki};
 use countersign_testkit::within;
@@ -211,9 +212,10 @@ pub(crate) async fn nobody() -> SocketAddr {
 /// A gateway that runs.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 /// What every configuration of these tests begins with.
@@ -271,11 +273,27 @@ forward = { identities = true }
         let gateway = gateway.unwrap();
         let address = gateway.local_addr();
         assert!(gateway.udp_addr().is_none_or(|udp| udp == address));
+        let reloader = gateway.reloader().clone();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
         }));
-        Self { address, stop: Some(stop), task, _files: files }
+        Self { address, reloader, stop: Some(stop), task, files }
+    }
+
+    /// The path of one of its files.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// Writes one of its files anew.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Goes over to the configuration file as it is now.
+    pub(crate) async fn reload(&self) -> Result<(), ReloadError> {
+        self.reloader.reload(self.path("gateway.toml")).await
     }
 
     /// Tells the gateway to end, without waiting.
