@@ -9,7 +9,7 @@
 //! * [`Version`] and [`over_both_versions`]: one test, two versions of HTTP
 //! * [`CountingVerifier`]: whether a session was resumed
 //! * [`within`]: nothing waits for ever
-//! * [`bench`]: what ours costs, relative to the same without ours
+//! * [`mod@bench`]: what ours costs, relative to the same without ours
 //!
 //! Never published, and no part of what is: it panics where a test would. It knows nothing of the
 //! extension itself, so that every crate can use it.

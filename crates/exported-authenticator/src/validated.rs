@@ -61,6 +61,15 @@ impl Proven {
         self.extensions.get(index).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The OCSP response that came with the first certificate, in DER, not verified; empty if there was none.
+    pub fn ocsp_response(&self) -> &[u8] {
+        self.extensions(0)
+            .iter()
+            .find(|extension| extension.typ == ExtensionType::STATUS_REQUEST)
+            .and_then(|extension| ocsp_response(&extension.body))
+            .unwrap_or_default()
+    }
+
     /// The scheme that the possession was proven with.
     pub fn scheme(&self) -> SignatureScheme {
         self.scheme
@@ -84,13 +93,7 @@ impl Proven {
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<Verified, ChainRejected> {
-        let ocsp = self
-            .extensions(0)
-            .iter()
-            .find(|extension| extension.typ == ExtensionType::STATUS_REQUEST)
-            .and_then(|extension| ocsp_response(&extension.body))
-            .map(<[u8]>::to_vec)
-            .unwrap_or_default();
+        let ocsp = self.ocsp_response().to_vec();
         self.verify(|leaf, rest| {
             verifier.verify_server_cert(leaf, rest, name, &ocsp, now).map(drop)
         })

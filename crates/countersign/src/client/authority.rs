@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use exported_authenticator::Proven;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -131,11 +132,45 @@ const MAX_ORIGINS: usize = 1024;
 pub(super) struct Authority {
     own: Origin,
     remote: Option<SocketAddr>,
-    /// End entity first. The handshake's comes first.
-    chains: Vec<Arc<[CertificateDer<'static>]>>,
+    /// The handshake's comes first.
+    chains: Vec<Arc<Shown>>,
     origin_set: Option<HashSet<Origin>>,
     misdirected: HashSet<Origin>,
+    /// There were more than can be remembered, so the connection is used for no other origin any more.
+    misleading: bool,
     admitted: HashMap<Origin, UnixTime>,
+}
+
+/// A chain that the server has shown, and proven to hold the key of.
+pub(super) struct Shown {
+    /// End entity first.
+    chain: Vec<CertificateDer<'static>>,
+    /// The response that was stapled to the first, if there was one.
+    ocsp: Vec<u8>,
+    /// For which host, and when, the verifier has accepted it on its arrival.
+    accepted: Option<(String, UnixTime)>,
+}
+
+impl Shown {
+    fn in_handshake(chain: &[CertificateDer<'static>]) -> Self {
+        // rustls verifies a stapled response and tells nobody of it.
+        Self { chain: chain.to_vec(), ocsp: Vec::new(), accepted: None }
+    }
+
+    pub(super) fn secondary(proven: &Proven) -> Self {
+        let (chain, ocsp) = (proven.chain().to_vec(), proven.ocsp_response().to_vec());
+        Self { chain, ocsp, accepted: None }
+    }
+
+    /// The verifier has accepted it for `host`.
+    pub(super) fn accepted_for(mut self, host: String, now: UnixTime) -> Self {
+        self.accepted = Some((host, now));
+        self
+    }
+
+    fn was_accepted_for(&self, host: &str, now: UnixTime) -> bool {
+        self.accepted.as_ref().is_some_and(|(known, at)| known == host && is_fresh(*at, now))
+    }
 }
 
 /// What the connection's own state says of an origin.
@@ -144,7 +179,7 @@ pub(super) enum Verdict {
     Refused(NotAuthoritative),
     /// Chains to be verified, and whether the server claims the origin; then, perhaps, DNS.
     Verify {
-        chains: Vec<Arc<[CertificateDer<'static>]>>,
+        chains: Vec<Arc<Shown>>,
         claimed: bool,
     },
 }
@@ -161,9 +196,10 @@ impl Authority {
             //= specs/server-certs.md#section-7.1
             //# A client MUST NOT take secondary certificates of an earlier connection as validated
             //# after TLS session resumption.
-            chains: vec![handshake.into()],
+            chains: vec![Arc::new(Shown::in_handshake(handshake))],
             origin_set: None,
             misdirected: HashSet::new(),
+            misleading: false,
             admitted: HashMap::new(),
         }
     }
@@ -182,12 +218,12 @@ impl Authority {
     //= specs/server-certs.md#section-7.4
     //# A client MUST be ready for its set of validated certificates to change while a request is
     //# under way, more than once.
-    pub(super) fn add(&mut self, chain: &[CertificateDer<'static>]) {
-        self.chains.retain(|known| known.first() != chain.first());
+    pub(super) fn add(&mut self, shown: Shown) {
+        self.chains.retain(|known| known.chain.first() != shown.chain.first());
         //= specs/server-certs.md#section-3
         //# A client that was given a chain with its proof MUST keep it at hand for later requests
         //# on the connection.
-        self.chains.push(chain.into());
+        self.chains.push(Arc::new(shown));
         if self.chains.len() > MAX_CERTIFICATES + 1 {
             self.chains.remove(1);
         }
@@ -229,6 +265,8 @@ impl Authority {
         //# and without.
         if self.misdirected.len() < MAX_ORIGINS {
             self.misdirected.insert(origin);
+        } else {
+            self.misleading = true;
         }
     }
 
@@ -254,6 +292,9 @@ impl Authority {
         if *origin == self.own {
             return Verdict::Admitted;
         }
+        if self.misleading {
+            return Verdict::Refused(NotAuthoritative::Misdirected);
+        }
         //= specs/server-certs.md#decisions
         //# (ours) A client MUST NOT use a connection for a further origin whose port is another
         //# than that of the connection.
@@ -276,17 +317,15 @@ impl Authority {
         if claimed == Some(false) {
             return Verdict::Refused(NotAuthoritative::NotInOriginSet);
         }
-        let fresh =
-            |at: &UnixTime| now.as_secs().saturating_sub(at.as_secs()) < TRUSTED_FOR.as_secs();
-        if self.admitted.get(origin).is_some_and(fresh) {
+        if self.admitted.get(origin).is_some_and(|at| is_fresh(*at, now)) {
             return Verdict::Admitted;
         }
         // The newest first: it is the one that was renewed.
         //= specs/server-certs.md#section-1.1
         //# A secondary certificate MUST contain an origin's name among its subject alternative
         //# names to give the server authority for that origin.
-        let is_for = |chain: &&Arc<[CertificateDer<'static>]>| {
-            chain.first().is_some_and(|leaf| covers(leaf, origin.host()))
+        let is_for = |shown: &&Arc<Shown>| {
+            shown.chain.first().is_some_and(|leaf| covers(leaf, origin.host()))
         };
         let chains: Vec<_> = self.chains.iter().rev().filter(is_for).cloned().collect();
         //= specs/server-certs.md#origin-http2
@@ -302,7 +341,7 @@ impl Authority {
 }
 
 impl AuthorityRules {
-    /// Whether the verifier accepts `chain` for `name`, now.
+    /// Whether the verifier accepts a chain for `name`, now.
     //= specs/server-certs.md#section-5.3
     //# A client MAY go on to judge the certificate itself once its authenticator is accepted.
     //= specs/server-certs.md#section-6
@@ -313,24 +352,24 @@ impl AuthorityRules {
     //# an error of a stream or of the connection.
     pub(super) fn accepts(
         &self,
-        chain: &[CertificateDer<'static>],
+        shown: &Shown,
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let Some((leaf, rest)) = chain.split_first() else {
+        let Some((leaf, rest)) = shown.chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
         //= specs/server-certs.md#section-7
         //# The validation of secondary certificates SHOULD be held to the same standard as that of
         //# the TLS handshake.
-        self.verifier.verify_server_cert(leaf, rest, name, &[], now).map(drop)
+        self.verifier.verify_server_cert(leaf, rest, name, &shown.ocsp, now).map(drop)
     }
 
     /// Whether one of the chains is good for `origin`, and DNS agrees where it is asked.
     pub(super) async fn decide(
         &self,
         origin: &Origin,
-        chains: &[Arc<[CertificateDer<'static>]>],
+        chains: &[Arc<Shown>],
         claimed: bool,
         remote: Option<SocketAddr>,
         now: UnixTime,
@@ -339,7 +378,10 @@ impl AuthorityRules {
         //= specs/server-certs.md#decisions
         //# (ours) A client MUST NOT use a connection for a further origin unless its verifier
         //# accepts a certificate for the name, either the handshake's or a secondary one.
-        if !chains.iter().any(|chain| self.accepts(chain, &name, now).is_ok()) {
+        let is_good = |shown: &Arc<Shown>| {
+            shown.was_accepted_for(origin.host(), now) || self.accepts(shown, &name, now).is_ok()
+        };
+        if !chains.iter().any(is_good) {
             return Err(NotAuthoritative::NotCertified);
         }
         let ask = match self.dns {
@@ -371,7 +413,32 @@ impl AuthorityRules {
     }
 }
 
+/// Whether what was found at `at` still counts.
+fn is_fresh(at: UnixTime, now: UnixTime) -> bool {
+    now.as_secs().saturating_sub(at.as_secs()) < TRUSTED_FOR.as_secs()
+}
+
 /// An IPv4 address is the same as an IPv6 socket sees it.
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_misdirects_without_end_is_used_for_nothing_else() {
+        let own = Origin::new("own.test", 443);
+        let mut authority = Authority::new(own.clone(), None, &[]);
+        let (other, now) = (Origin::new("other.test", 443), UnixTime::now());
+        for number in 0..=MAX_ORIGINS {
+            let verdict = authority.judge(&other, now);
+            assert!(matches!(verdict, Verdict::Refused(NotAuthoritative::NotCertified)));
+            authority.misdirect(Origin::new(&format!("{number}.test"), 443));
+        }
+        let verdict = authority.judge(&other, now);
+        assert!(matches!(verdict, Verdict::Refused(NotAuthoritative::Misdirected)));
+        assert!(matches!(authority.judge(&own, now), Verdict::Admitted));
+    }
 }

@@ -9,7 +9,7 @@ use countersign_proto::{Misuse, Violation};
 use exported_authenticator::{ExtensionType, Offered, Proven};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::authority::{Authority, AuthorityRules, NotAuthoritative, Verdict};
+use super::authority::{Authority, AuthorityRules, NotAuthoritative, Shown, Verdict};
 use super::session::{ClientSession, Event};
 use super::{ClientHandle, Origin};
 use crate::names::{names_of, sample};
@@ -101,17 +101,22 @@ impl ClientSession {
     fn proven(&self, proven: &Proven) {
         let chain = proven.chain();
         let names = chain.first().map(names_of).unwrap_or_default();
+        let (shown, now) = (Shown::secondary(proven), UnixTime::now());
         let verdict = match (&self.config().authority, names.iter().find_map(|name| sample(name))) {
             (Some(rules), Some(name)) => rules
-                .accepts(chain, &name, UnixTime::now())
+                .accepts(&shown, &name, now)
+                .map(|()| shown.accepted_for(name.to_str().into_owned(), now))
                 .map_err(|error| format!("the certificate is not accepted: {error}")),
             (_, None) => Err("the certificate has no name of a server".to_owned()),
             (None, _) => Err("no further certificates are accepted".to_owned()),
         };
-        if verdict.is_ok() {
-            self.lock().proofs.authority.add(chain);
-        }
-        let rejected = verdict.err();
+        let rejected = match verdict {
+            Ok(shown) => {
+                self.lock().proofs.authority.add(shown);
+                None
+            }
+            Err(reason) => Some(reason),
+        };
         self.tell(&Event::ServerCertificate { chain: chain.to_vec(), names, rejected });
     }
 
