@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Input};
 use crate::live::Live;
 use crate::server::{GatewayError, Limits};
 
@@ -28,6 +28,8 @@ struct Inner {
     address: SocketAddr,
     http3: bool,
     status: Mutex<ReloadStatus>,
+    /// What the last attempt read, whatever came of it.
+    inputs: Mutex<Vec<Input>>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -41,8 +43,6 @@ pub struct ReloadStatus {
     pub loaded_at: UnixTime,
     /// Since then: when another one was refused, and why.
     pub failure: Option<(UnixTime, String)>,
-    /// The files that the configuration in force is made of.
-    pub files: Vec<PathBuf>,
 }
 
 /// Why a configuration was not taken. The one before is still in force.
@@ -72,12 +72,7 @@ impl Reloader {
         limits: Limits,
         udp: Option<SocketAddr>,
     ) -> Self {
-        let status = ReloadStatus {
-            generation: 1,
-            loaded_at: UnixTime::now(),
-            failure: None,
-            files: config.files.clone(),
-        };
+        let status = ReloadStatus { generation: 1, loaded_at: UnixTime::now(), failure: None };
         Self(Arc::new(Inner {
             live,
             limits,
@@ -85,6 +80,7 @@ impl Reloader {
             address: config.address,
             http3: config.http3,
             status: Mutex::new(status),
+            inputs: Mutex::new(config.inputs.clone()),
             turn: tokio::sync::Mutex::default(),
         }))
     }
@@ -92,6 +88,11 @@ impl Reloader {
     /// How the last attempts went.
     pub fn status(&self) -> ReloadStatus {
         self.0.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the last attempt read.
+    fn inputs(&self) -> Vec<Input> {
+        self.0.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads `file` and everything that it names, and goes over to that if nothing of it is wrong.
@@ -123,7 +124,13 @@ impl Reloader {
 
 impl Inner {
     fn take(&self, file: &Path) -> Result<(), ReloadError> {
-        let config = Config::load(file)?;
+        let loaded = Config::load(file);
+        let inputs = match &loaded {
+            Ok(config) => &config.inputs,
+            Err(error) => &error.inputs,
+        };
+        *self.inputs.lock().unwrap_or_else(PoisonError::into_inner) = inputs.clone();
+        let config = loaded?;
         if config.address != self.address {
             return Err(ReloadError::Restart("address"));
         }
@@ -135,7 +142,6 @@ impl Inner {
         status.generation += 1;
         status.loaded_at = UnixTime::now();
         status.failure = None;
-        status.files = config.files;
         let generation = status.generation;
         tracing::info!(generation, identities_lost = lost, "the configuration was reloaded");
         Ok(())

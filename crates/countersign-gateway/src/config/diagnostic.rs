@@ -6,10 +6,14 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::input::Input;
+
 /// Why a configuration cannot be used; lists every mistake that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     diagnostics: Vec<Diagnostic>,
+    /// What it was made of, as far as that was found out.
+    pub(crate) inputs: Vec<Input>,
 }
 
 impl ConfigError {
@@ -113,24 +117,25 @@ pub(crate) struct Source<'a> {
     file: &'a Path,
     text: &'a str,
     found: RefCell<Vec<Diagnostic>>,
-    /// The files that the text names, as far as they were looked for.
-    named: RefCell<Vec<PathBuf>>,
+    /// The file itself, and those that it names, as far as they were looked for.
+    inputs: RefCell<Vec<Input>>,
 }
 
 impl<'a> Source<'a> {
     /// A file that was read.
     pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, found: RefCell::default(), named: RefCell::default() }
+        let own = Input::new(file.to_owned(), Some(text.as_bytes()));
+        Self { file, text, found: RefCell::default(), inputs: RefCell::new(vec![own]) }
     }
 
     /// Remembers that the configuration is made of this file too.
-    pub(crate) fn names(&self, file: PathBuf) {
-        self.named.borrow_mut().push(file);
+    pub(crate) fn names(&self, file: Input) {
+        self.inputs.borrow_mut().push(file);
     }
 
     /// All files that the configuration is made of.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(self.file.to_owned()).chain(self.named.borrow().iter().cloned()).collect()
+    pub(crate) fn inputs(&self) -> Vec<Input> {
+        self.inputs.borrow().clone()
     }
 
     /// The folder that paths in the file are relative to.
@@ -160,7 +165,7 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         diagnostics.sort_by_key(|one| one.place.as_ref().map(|place| place.offset));
-        Err(ConfigError { diagnostics })
+        Err(ConfigError { diagnostics, inputs: self.inputs() })
     }
 
     /// What was read, unless there are mistakes. What is not there has left one behind.
@@ -168,7 +173,7 @@ impl<'a> Source<'a> {
         self.finish()?;
         read.ok_or_else(|| {
             self.mistake(0..0, "the configuration cannot be used", None);
-            ConfigError { diagnostics: self.found.take() }
+            ConfigError { diagnostics: self.found.take(), inputs: self.inputs() }
         })
     }
 
@@ -213,6 +218,7 @@ pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
             message: format!("the configuration cannot be read: {error}"),
             help: None,
         }],
+        inputs: vec![Input::new(file.to_owned(), None)],
     }
 }
 

@@ -13,13 +13,15 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 
 use super::diagnostic::Source;
+use super::input::Input;
 use super::table::At;
 
 /// Reads the file that `name` names.
 fn read(source: &Source<'_>, name: &At<&str>, what: &str) -> Option<(PathBuf, Vec<u8>)> {
     let path = source.folder().join(name.value);
-    source.names(path.clone());
-    match std::fs::read(&path) {
+    let content = std::fs::read(&path);
+    source.names(Input::new(path.clone(), content.as_deref().ok()));
+    match content {
         Ok(content) => Some((path, content)),
         Err(error) => {
             source.mistake(

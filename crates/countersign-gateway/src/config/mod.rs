@@ -6,6 +6,7 @@
 mod credentials;
 mod diagnostic;
 mod files;
+mod input;
 mod routes;
 mod table;
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod tests;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use toml::de::DeTable;
 
 use self::diagnostic::Source;
 pub use self::diagnostic::{ConfigError, Diagnostic};
+pub(crate) use self::input::Input;
 use self::table::{At, Table};
 use crate::certificates::Certificate;
 use crate::credential::Credential;
@@ -47,7 +49,7 @@ pub struct Config {
     pub(crate) protocol: Protocol,
     pub(crate) provider: Arc<CryptoProvider>,
     /// The configuration's own file and all that it names.
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) inputs: Vec<Input>,
 }
 
 /// `[pool]`.
@@ -134,7 +136,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         routes: routes?,
         protocol: protocol?,
         provider,
-        files: source.files(),
+        inputs: source.inputs(),
     };
     // What each part allows may still not fit together.
     if let Err(error) = crate::handshake::check(&config) {

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Reloader;
+use crate::config::Input;
 
 /// How long the folders must have been quiet: whoever writes several files is let finish.
 const QUIET: Duration = Duration::from_millis(300);
@@ -24,30 +24,28 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::Receiver<()>) {
     let (notice, mut noticed) = mpsc::channel(1);
     let mut folders = Folders::new(notice);
-    let mut seen = Contents::of(&reloader, &file);
     loop {
-        folders.watch(&reloader, &file);
-        let forced = tokio::select! {
-            asked = asked.recv() => match asked {
-                Some(()) => true,
-                None => return,
-            },
-            Some(()) = noticed.recv() => {
-                quiet(&mut noticed).await;
-                false
+        let inputs = reloader.inputs();
+        folders.watch(&inputs);
+        // What changed before the folders were watched is found by looking.
+        let forced = if inputs.iter().any(Input::has_changed) {
+            false
+        } else {
+            tokio::select! {
+                asked = asked.recv() => match asked {
+                    Some(()) => true,
+                    None => return,
+                },
+                Some(()) = noticed.recv() => {
+                    quiet(&mut noticed).await;
+                    false
+                }
+                () = sleep_until(Instant::now() + PERIOD) => false,
             }
-            () = sleep_until(Instant::now() + PERIOD) => false,
         };
-        let now = Contents::of(&reloader, &file);
-        if forced || now != seen {
+        if forced || inputs.iter().any(Input::has_changed) {
             // Why it failed is told already.
             let _told = reloader.reload(&file).await;
-            // It may name other files now. One that changed meanwhile is noticed next.
-            seen = if reloader.status().failure.is_some() {
-                now
-            } else {
-                Contents::of(&reloader, &file)
-            };
         }
     }
 }
@@ -56,22 +54,6 @@ pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::R
 async fn quiet(noticed: &mut mpsc::Receiver<()>) {
     let give_up = Instant::now() + PATIENCE;
     while Instant::now() < give_up && timeout(QUIET, noticed.recv()).await.is_ok() {}
-}
-
-/// What is in the files: a digest of each, or nothing where one cannot be read.
-#[derive(PartialEq, Eq)]
-struct Contents(Vec<Option<Vec<u8>>>);
-
-impl Contents {
-    fn of(reloader: &Reloader, file: &Path) -> Self {
-        let digest = |path: &PathBuf| {
-            let mut context = Context::new(&SHA256);
-            context.update(&std::fs::read(path).ok()?);
-            Some(context.finish().as_ref().to_vec())
-        };
-        let files = reloader.status().files;
-        Self(std::iter::once(&file.to_owned()).chain(&files).map(digest).collect())
-    }
 }
 
 /// The folders that are watched.
@@ -96,12 +78,10 @@ impl Folders {
         Self { watcher, watched: BTreeSet::new() }
     }
 
-    /// Watches the folders of all files that are in force, and no others.
-    fn watch(&mut self, reloader: &Reloader, file: &Path) {
+    /// Watches the folders of these files, and no others.
+    fn watch(&mut self, inputs: &[Input]) {
         let Some(watcher) = &mut self.watcher else { return };
-        let files = reloader.status().files;
-        let folders: BTreeSet<_> =
-            std::iter::once(file).chain(files.iter().map(PathBuf::as_path)).map(folder).collect();
+        let folders: BTreeSet<_> = inputs.iter().map(|input| folder(input.path())).collect();
         for gone in self.watched.difference(&folders) {
             let _unknown = watcher.unwatch(gone);
         }

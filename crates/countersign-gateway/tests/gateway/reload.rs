@@ -148,7 +148,14 @@ async fn changed_files_are_noticed() {
 
     gateway.write("gateway.toml", "nonsense");
     until(|| gateway.reloader.status().failure.is_some()).await;
-    gateway.write("gateway.toml", open(&backend) + "\n");
+    // What made it fail is watched as well, though it is in force nowhere.
+    let text = open(&backend).replace("user.crl", "elsewhere/other.crl");
+    gateway.write("gateway.toml", text);
+    let missing = |(_, reason): (_, String)| reason.contains("other.crl");
+    until(|| gateway.reloader.status().failure.is_some_and(missing)).await;
+    std::fs::create_dir(gateway.path("elsewhere")).unwrap();
+    std::fs::copy(gateway.path("user.crl"), gateway.path("elsewhere/other.crl")).unwrap();
+    ask.send(()).await.unwrap();
     until(|| gateway.reloader.status().generation == 4).await;
 }
 
