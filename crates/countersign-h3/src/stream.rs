@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use countersign_proto::Role;
 use countersign_proto::link::Link;
+use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::VarInt;
 
@@ -239,7 +240,11 @@ impl<L: Link + ?Sized> quic::RecvStream for RecvStream<L> {
                     }
                     self.walk = Walk::Ended;
                 }
-                (Walk::Request(_), None) | (Walk::Ended, _) => return Poll::Ready(Ok(None)),
+                (Walk::Request(_), None) => {
+                    self.walk = Walk::Ended;
+                    return Poll::Ready(Ok(None));
+                }
+                (Walk::Ended, _) => return Poll::Ready(Ok(None)),
             }
         }
         cx.waker().wake_by_ref();
@@ -253,6 +258,22 @@ impl<L: Link + ?Sized> quic::RecvStream for RecvStream<L> {
 
     fn recv_id(&self) -> StreamId {
         self.id
+    }
+}
+
+impl<L: Link + ?Sized> Drop for RecvStream<L> {
+    /// Says why nothing more is read of a request or a response; quinn would say 0, which is no code of
+    /// HTTP/3 (RFC 9114, section 4.1).
+    fn drop(&mut self) {
+        if let Walk::Request(_) = self.walk {
+            quic::RecvStream::stop_sending(
+                self,
+                match self.core.rules.role {
+                    Role::Server => Code::H3_NO_ERROR.value(),
+                    Role::Client => Code::H3_REQUEST_CANCELLED.value(),
+                },
+            );
+        }
     }
 }
 

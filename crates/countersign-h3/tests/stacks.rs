@@ -220,6 +220,32 @@ async fn a_request_can_be_stopped_while_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_not_read_to_its_end_is_stopped_without_an_error() {
+    within(async {
+        let (_net, client_quic, server_quic) = connect(&Options::default()).await;
+        let client_link = Arc::new(MockLink::new(Role::Client));
+        let server_link = Arc::new(MockLink::new(Role::Server));
+        let ((mut requests, _driver), mut server) =
+            tokio::join!(client(client_quic, &client_link), server(server_quic, &server_link));
+        let mut stream = requests.send_request(request()).await.unwrap();
+        let resolver = server.accept().await.unwrap().unwrap();
+        let (_, mut incoming) = resolver.resolve_request().await.unwrap();
+        incoming.send_response(http::Response::new(())).await.unwrap();
+        incoming.finish().await.unwrap();
+        drop(incoming);
+        let stopped = loop {
+            match stream.send_data(Bytes::from_static(b"more")).await {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        };
+        assert!(stopped.to_string().contains("H3_NO_ERROR"), "{stopped}");
+        assert_eq!(stream.recv_response().await.unwrap().status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn extended_connect_passes() {
     within(async {
         let (_net, client_quic, server_quic) = connect(&Options::default()).await;
