@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use countersign_gateway::{Config, Gateway};
 use tokio::signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{Exit, Failure};
+use crate::supervisor::{self, State};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,7 +28,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     // Before anybody can know that it runs, so that no signal finds it unprepared.
-    let stop = stop_signal().map_err(|error| failed(&error))?;
+    let mut signals = StopSignals::new().map_err(|error| failed(&error))?;
     let gateway = Gateway::bind(config).await.map_err(|error| failed(&error))?;
     let mut out = std::io::stdout();
     let udp = gateway.udp_addr().map(|address| format!(" udp={address}")).unwrap_or_default();
@@ -35,9 +36,23 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let _ = writeln!(out, "listening tcp={}{udp}", gateway.local_addr()).and_then(|()| out.flush());
     let following =
         tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests()));
-    gateway.run(stop).await;
+    supervisor::notify(State::Ready);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let second = async move {
+        signals.recv().await;
+        supervisor::notify(State::Stopping);
+        drop(stop);
+        signals.recv().await;
+    };
+    let ended = tokio::select! {
+        () = gateway.run(async { drop(stopped.await) }) => Ok(()),
+        () = second => Err(Failure::new(
+            Exit::Failed,
+            "stopped by a second signal, before all requests had ended",
+        )),
+    };
     following.abort();
-    Ok(())
+    ended
 }
 
 /// One for each SIGHUP from now on.
@@ -75,26 +90,45 @@ fn keep_open(ask: mpsc::Sender<()>) {
     tokio::spawn(async move { ask.closed().await });
 }
 
-/// Ends with the first SIGINT or SIGTERM from now on.
+/// SIGINT and SIGTERM: the first lets requests in flight finish, the second does not.
 #[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+struct StopSignals {
+    interrupt: signal::unix::Signal,
+    terminate: signal::unix::Signal,
 }
 
-/// Ends with Ctrl-C.
+#[cfg(unix)]
+impl StopSignals {
+    /// Those that come from now on.
+    fn new() -> std::io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C: the first lets requests in flight finish, the second does not.
 #[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
+struct StopSignals;
+
+#[cfg(not(unix))]
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn recv(&mut self) {
         if signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
-    })
+    }
 }

@@ -12,6 +12,7 @@ mod gateway;
 mod identity;
 mod names;
 mod pki;
+mod supervisor;
 mod vectors;
 
 use std::io::IsTerminal;

@@ -86,23 +86,6 @@ async fn a_configuration_is_checked_with_line_and_advice() {
     assert!(done.err.contains("/no/such/file.toml"), "{}", done.err);
 }
 
-#[cfg(unix)]
-#[tokio::test]
-async fn a_gateway_ends_in_peace_when_told_to() {
-    for signal in ["-TERM", "-INT"] {
-        let mut setting = Setting::new(Http::Two).await;
-        let process = setting.gateway.id().unwrap().to_string();
-        let killed = run({
-            let mut kill = tokio::process::Command::new("kill");
-            kill.args([signal, &process]);
-            kill
-        });
-        assert_eq!(killed.await.exit, 0);
-        let status = within(setting.gateway.wait()).await.unwrap();
-        assert_eq!(status.code(), Some(0), "{signal}");
-    }
-}
-
 #[tokio::test]
 async fn an_address_in_use_is_said_so() {
     let setting = Setting::new(Http::Two).await;

@@ -8,5 +8,7 @@ mod support;
 mod coalescing;
 mod commands;
 mod fetch;
+#[cfg(unix)]
+mod life;
 mod pkcs11;
 mod scenario;

@@ -258,8 +258,12 @@ impl Setting {
 
 /// Starts a gateway and waits until it says that it listens.
 pub(crate) async fn start_gateway(config: &str) -> (Child, u16) {
-    let mut gateway =
-        countersign(&["gateway", "--config", config]).stdout(Stdio::piped()).spawn().unwrap();
+    start_gateway_by(countersign(&["gateway", "--config", config])).await
+}
+
+/// The same by a command that was changed.
+pub(crate) async fn start_gateway_by(mut command: Command) -> (Child, u16) {
+    let mut gateway = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
     let line = within(lines.next_line()).await.unwrap().expect("the gateway ended at once");
     let addresses = line.strip_prefix("listening tcp=127.0.0.1:").unwrap();
