@@ -2,7 +2,6 @@
 
 use std::process::Stdio;
 
-use countersign_testkit::within;
 use serde_json::Value;
 
 use crate::support::{Folder, Http, Setting, countersign, run, vectors};
