@@ -15,7 +15,7 @@ use rustls::pki_types::UnixTime;
 use crate::caller::Caller;
 use crate::path::NormalPath;
 use crate::problem::{Denial, Kind, Problem};
-use crate::route::{Route, RouteTable};
+use crate::route::{Route, RouteTable, Rule};
 
 /// What the decision needs to know about a connection.
 pub(crate) trait Connection: Sync {
@@ -30,6 +30,24 @@ pub(crate) trait Connection: Sync {
     /// Whether the client was shown a certificate for `host`, a DNS name or an IP address without
     /// brackets. Where the client takes further certificates and there is one, it is shown it first.
     fn is_certified_for(&self, host: &str) -> bool;
+
+    /// Is told each step of a decision as it is taken.
+    fn follow(&self, _step: Step<'_>) {}
+}
+
+/// One step of a decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    /// Whether the client was shown a certificate for the request's host.
+    Authority { host: &'a str, certified: bool },
+    /// The path, normalised.
+    Path(&'a NormalPath),
+    /// The route that it takes.
+    Route(&'a Route),
+    /// One of the credentials that the route requires.
+    Credential { name: &'a str, outcome: Result<&'a Caller, Denial> },
+    /// One rule of `allow`; those behind one that admits are not looked at.
+    Rule { rule: &'a Rule, admits: bool },
 }
 
 /// A request that may pass.
@@ -57,7 +75,10 @@ pub(crate) async fn decide<C: Connection>(
         return Err(not_passed_on(request, connection));
     }
     let (authority, value) = authority(request)?;
-    if !connection.is_certified_for(host_of(&authority)) {
+    let host = host_of(&authority);
+    let certified = connection.is_certified_for(host);
+    connection.follow(Step::Authority { host, certified });
+    if !certified {
         return Err(Problem::new(
             Kind::Misdirected,
             "No certificate for the request's authority was shown on this connection.",
@@ -65,6 +86,7 @@ pub(crate) async fn decide<C: Connection>(
     }
     let path = NormalPath::parse(request.uri.path())
         .map_err(|error| Problem::new(Kind::BadRequest, sentence(&error.to_string())))?;
+    connection.follow(Step::Path(&path));
     let route = routes.find(&path).map_err(|_| {
         Problem::new(
             Kind::BadRequest,
@@ -75,6 +97,7 @@ pub(crate) async fn decide<C: Connection>(
     let Some(route) = route else {
         return Err(Problem::new(Kind::NoRoute, "No route leads to this path."));
     };
+    connection.follow(Step::Route(route));
 
     // All at once, so that the client is asked for all before the first answer is awaited.
     let required = join_all(route.require.iter().map(|name| connection.require(name))).await;
@@ -82,19 +105,27 @@ pub(crate) async fn decide<C: Connection>(
     let mut callers = Vec::with_capacity(required.len());
     let mut denials = Vec::new();
     for (name, outcome) in route.require.iter().zip(required) {
+        let outcome = match outcome {
+            Ok(caller) if caller.has_expired(now) => Err(Denial::Rejected(Rejection::Expired)),
+            outcome => outcome,
+        };
+        connection.follow(Step::Credential { name, outcome: outcome.as_deref().map_err(|e| *e) });
         match outcome {
-            Ok(caller) if caller.has_expired(now) => {
-                denials.push((Arc::clone(name), Denial::Rejected(Rejection::Expired)));
-            }
             Ok(caller) => callers.push(caller),
             Err(denial) => denials.push((Arc::clone(name), denial)),
         }
     }
     if !denials.is_empty() {
-        return Err(Problem::denied(&denials));
+        let cannot_be_asked = denials.iter().any(|(_, denial)| *denial == Denial::Missing);
+        let instead = route.without_extension.as_ref().filter(|_| cannot_be_asked);
+        return Err(Problem { instead: instead.cloned(), ..Problem::denied(&denials) });
     }
     if let Some(rules) = &route.allow
-        && !rules.iter().any(|rule| rule.admits(&callers))
+        && !rules.iter().any(|rule| {
+            let admits = rule.admits(&callers);
+            connection.follow(Step::Rule { rule, admits });
+            admits
+        })
     {
         return Err(not_allowed(route));
     }
@@ -144,6 +175,7 @@ fn not_allowed(route: &Route) -> Problem {
         detail: "The credentials are in order, but not of a caller that this route lets pass."
             .into(),
         credentials,
+        instead: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_proto::Rejection;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -161,6 +161,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The names of the credentials at fault.
     pub(crate) credentials: Vec<Arc<str>>,
+    /// The URL that the client is sent to instead: the response is a 303 with the same document.
+    pub(crate) instead: Option<HeaderValue>,
 }
 
 #[derive(Serialize)]
@@ -176,7 +178,7 @@ struct Document<'a> {
 impl Problem {
     /// A refusal that no credential is at fault for.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), credentials: Vec::new() }
+        Self { kind, detail: detail.into(), credentials: Vec::new(), instead: None }
     }
 
     /// The refusal for credentials that are not there; the first one, in the route's order, gives
@@ -189,24 +191,33 @@ impl Problem {
             kind,
             detail: sentences.join(" "),
             credentials: denials.iter().map(|(credential, _)| Arc::clone(credential)).collect(),
+            instead: None,
         }
     }
 
     /// The status code.
     pub(crate) fn status(&self) -> StatusCode {
-        self.kind.row().status
+        match self.instead {
+            Some(_) => StatusCode::SEE_OTHER,
+            None => self.kind.row().status,
+        }
+    }
+
+    /// The problem's type, a URI.
+    pub(crate) fn type_uri(&self) -> String {
+        let name = self.kind.row().name;
+        name.map_or_else(|| "about:blank".to_owned(), |name| format!("urn:countersign:{name}"))
     }
 
     /// Writes the response to a request with `method`. `proxy` names this deployment in
     /// `Proxy-Status`.
     pub(crate) fn into_response(self, method: &Method, proxy: &str) -> Response<Full<Bytes>> {
         let row = self.kind.row();
+        let status = self.status();
         let document = Document {
-            r#type: row
-                .name
-                .map_or_else(|| "about:blank".to_owned(), |name| format!("urn:countersign:{name}")),
+            r#type: self.type_uri(),
             title: row.title,
-            status: row.status.as_u16(),
+            status: status.as_u16(),
             detail: &self.detail,
             credentials: self.credentials.iter().map(|name| &**name).collect(),
         };
@@ -215,13 +226,16 @@ impl Problem {
         let length = HeaderValue::from(body.len());
         let mut response =
             Response::new(Full::new(if method == Method::HEAD { Bytes::new() } else { body }));
-        *response.status_mut() = row.status;
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(status) = self.proxy_status(proxy, &row) {
             headers.insert(PROXY_STATUS, status);
+        }
+        if let Some(url) = self.instead {
+            headers.insert(LOCATION, url);
         }
         response
     }
@@ -305,6 +319,19 @@ mod tests {
             body,
             r#"{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"Too slow."}"#
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_elsewhere_is_told_why() {
+        let url = HeaderValue::from_static("https://help.example.test/");
+        let denied = Problem::denied(&[("user".into(), Denial::Missing)]);
+        let (response, body) = written(Problem { instead: Some(url), ..denied }).await;
+        assert_eq!(response.status(), 303);
+        assert_eq!(response.headers()["location"], "https://help.example.test/");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let document: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(document["type"], "urn:countersign:credential-missing");
+        assert_eq!(document["status"], 303);
     }
 
     #[test]

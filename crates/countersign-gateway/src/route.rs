@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::caller::Caller;
 use crate::forward::Forward;
 use crate::names::{Pattern, any_match};
@@ -21,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) require: Vec<Arc<str>>,
     /// Who of those that hold them may pass; everybody if absent.
     pub(crate) allow: Option<Vec<Rule>>,
+    /// Where clients that cannot be asked for what is missing are sent; if absent, they are refused.
+    pub(crate) without_extension: Option<HeaderValue>,
     /// Where requests go.
     pub(crate) upstream: Target,
     /// What the backend is told about the caller.
@@ -106,6 +110,21 @@ impl RouteTable {
         Ok(strict.and_then(|index| self.entries.get(index)).map(|entry| &entry.route))
     }
 
+    /// The routes that cover a path, the one that it takes first, as strict backends read the path
+    /// or, if `loosely`, as the most forgiving one does.
+    pub(crate) fn covering(
+        &self,
+        path: &NormalPath,
+        loosely: bool,
+    ) -> impl Iterator<Item = &Arc<Route>> {
+        let read =
+            if loosely { path.loosely_read().into_owned() } else { path.decoded().to_owned() };
+        self.entries
+            .iter()
+            .filter(move |entry| covers(if loosely { &entry.loose } else { &entry.prefix }, &read))
+            .map(|entry| &entry.route)
+    }
+
     /// All routes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.entries.iter().map(|entry| &entry.route)
@@ -135,6 +154,7 @@ mod tests {
                         path: (*path).to_owned(),
                         require: Vec::new(),
                         allow: None,
+                        without_extension: None,
                         upstream: Target::parse("http://127.0.0.1:9000").unwrap(),
                         forward: Forward::default(),
                     };

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::{HeaderValue, Uri};
+
 use super::credentials::patterns;
 use super::diagnostic::{Source, suggestion};
 use super::table::{At, Table};
@@ -11,7 +13,7 @@ use crate::path::NormalPath;
 use crate::route::{Duplicate, Route, RouteTable, Rule};
 use crate::upstream::Target;
 
-const KEYS: [&str; 5] = ["path", "require", "allow", "upstream", "forward"];
+const KEYS: [&str; 6] = ["path", "require", "allow", "without_extension", "upstream", "forward"];
 
 /// Reads all routes; `credentials` are the names that they may use.
 pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTable> {
@@ -68,12 +70,17 @@ fn one(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<(NormalPath, Route
         None if table.get("forward").is_some() => None,
         None => Some(Forward::default()),
     };
+    let without_extension = match table.get("without_extension") {
+        Some(_) => without_extension(table),
+        None => Some(None),
+    };
     let upstream = upstream(table);
     let (path, span) = path?;
     let route = Route {
         path: path.as_str().to_owned(),
         require: require?,
         allow: allow?,
+        without_extension: without_extension?,
         upstream: upstream?,
         forward: forward?,
     };
@@ -100,6 +107,32 @@ fn path(table: &Table<'_>) -> Option<(NormalPath, Range<usize>)> {
             None
         }
     }
+}
+
+/// Where clients that cannot be asked are sent, if not refused.
+fn without_extension(table: &Table<'_>) -> Option<Option<HeaderValue>> {
+    let At { value, span } = table.string("without_extension")?;
+    let read = match value.strip_prefix("redirect:") {
+        Some(url) => absolute_url(url).map(Some),
+        None => (value == "refuse").then_some(None),
+    };
+    if read.is_none() {
+        table.source().mistake(
+            span,
+            format!("`{value}` is no value of `without_extension`"),
+            "`refuse`, or `redirect:` and a URL such as `redirect:https://example.test/help`"
+                .to_owned(),
+        );
+    }
+    read
+}
+
+/// A URL that may stand in `Location`: with a scheme of HTTP and a host, without a user name.
+fn absolute_url(text: &str) -> Option<HeaderValue> {
+    let url: Uri = text.parse().ok()?;
+    let host = url.authority().filter(|authority| !authority.as_str().contains('@'))?.host();
+    let sound = matches!(url.scheme_str(), Some("https" | "http")) && !host.is_empty();
+    HeaderValue::from_str(text).ok().filter(|_| sound)
 }
 
 fn upstream(table: &Table<'_>) -> Option<Target> {

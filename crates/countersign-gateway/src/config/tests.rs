@@ -88,7 +88,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 gateway.toml:13:1: unknown key `requires` in [[routes]]
  13 | requires = ["user"]
     | ^^^^^^^^
-   = did you mean `require`? known keys: `path`, `require`, `allow`, `upstream`, `forward`
+   = did you mean `require`? known keys: `path`, `require`, `allow`, `without_extension`, `upstream`, `forward`
 "#,
     );
     says(
@@ -248,6 +248,34 @@ gateway.toml:8:8: the revocation list `alice.pem` holds no list
     let said = parse_in(folder.path(), &text).unwrap_err().to_string();
     assert!(said.contains("gateway.toml:7:9: the trust store `"), "{said}");
     assert!(said.contains("broken.pem` is not PEM: "), "{said}");
+}
+
+#[test]
+fn clients_without_the_extension_are_refused_or_sent_elsewhere() {
+    let folder = folder();
+    for (value, expected) in [
+        ("refuse", None),
+        ("redirect:https://help.example.test/a?b", Some("https://help.example.test/a?b")),
+        ("redirect:http://[::1]:8080/", Some("http://[::1]:8080/")),
+    ] {
+        let text = route(&format!("without_extension = \"{value}\""));
+        let config = parse_in(folder.path(), &text).unwrap();
+        let read = config.routes.iter().next().unwrap().without_extension.clone();
+        assert_eq!(read.as_ref().map(|url| url.to_str().unwrap()), expected);
+    }
+    says(
+        &route("without_extension = \"redirect:/help\""),
+        r#"
+gateway.toml:13:21: `redirect:/help` is no value of `without_extension`
+ 13 | without_extension = "redirect:/help"
+    |                     ^^^^^^^^^^^^^^^^
+   = `refuse`, or `redirect:` and a URL such as `redirect:https://example.test/help`
+"#,
+    );
+    for value in ["", "redirect:", "redirect:ftp://a/", "redirect:https://u@a/", "Refuse"] {
+        let text = route(&format!("without_extension = \"{value}\""));
+        assert!(parse_in(folder.path(), &text).is_err(), "{value}");
+    }
 }
 
 #[test]

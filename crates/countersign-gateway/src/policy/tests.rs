@@ -62,6 +62,8 @@ fn routes() -> RouteTable {
                     subject_alt_names: vec![Pattern::parse(pattern).unwrap()],
                 }]
             }),
+            without_extension: (path == "/staff/")
+                .then(|| http::HeaderValue::from_static("https://help.example.test/")),
             upstream: Target::parse("http://127.0.0.1:9000").unwrap(),
             forward: Forward::default(),
         };
@@ -249,5 +251,22 @@ async fn tunnels_and_echoes_are_not_passed_on() {
         let request = request(method, uri, &["a.example"]);
         let outcome = decide(&routes(), &request, &Client::default(), UnixTime::now).await;
         assert_eq!(outcome.unwrap_err(), Problem::new(Kind::NotImplemented, detail));
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_asked_goes_where_the_route_says() {
+    let help = "https://help.example.test/";
+    for (path, answer, instead) in [
+        ("/staff/", Err(Denial::Missing), Some(help)),
+        ("/staff/", Err(Denial::Declined), None),
+        ("/staff/", Err(Denial::Rejected(Rejection::Expired)), None),
+        ("/admin/", Err(Denial::Missing), None),
+    ] {
+        let client = Client { answers: vec![("user", answer)], ..Client::default() };
+        let problem = decided(path, &client).await.unwrap_err();
+        let status = if instead.is_some() { 303 } else { 403 };
+        assert_eq!(problem.status(), status, "{path}");
+        assert_eq!(problem.instead.as_ref().map(|url| url.to_str().unwrap()), instead, "{path}");
     }
 }
