@@ -6,6 +6,7 @@
 mod client;
 mod code_points;
 mod demo;
+mod explain;
 mod failure;
 mod fetch;
 mod gateway;
@@ -40,6 +41,8 @@ enum Command {
     Pki(pki::Args),
     /// Run the reverse proxy
     Gateway(gateway::Args),
+    /// Say what the gateway would decide about a request, and why, without a network
+    Explain(explain::Args),
     /// Send requests over one connection and show the certificates that the server asks for
     Fetch(Box<fetch::Args>),
     /// Test against known cases
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(demo::run(&args)),
         Command::Pki(args) => pki::run(&args),
         Command::Gateway(args) => runtime.block_on(gateway::run(&args)),
+        Command::Explain(args) => runtime.block_on(explain::run(&args)),
         // Says on its own what went wrong: once per URL, and not at all with --silent.
         Command::Fetch(args) => return runtime.block_on(fetch::run(*args)).into(),
         Command::Conform(args) => vectors::run(&args),

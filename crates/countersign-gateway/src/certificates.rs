@@ -61,6 +61,12 @@ impl ByServerName {
         }
     }
 
+    /// The certificate of a handshake with this name, if the client indicates one.
+    pub(crate) fn choose(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let named = server_name.and_then(|name| self.find(name));
+        named.or(self.first.as_ref()).cloned()
+    }
+
     fn find(&self, server_name: &str) -> Option<&Arc<CertifiedKey>> {
         let name = server_name.to_ascii_lowercase();
         let by_wildcard = || {
@@ -73,7 +79,6 @@ impl ByServerName {
 
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named = hello.server_name().and_then(|name| self.find(name));
-        named.or(self.first.as_ref()).cloned()
+        self.choose(hello.server_name())
     }
 }

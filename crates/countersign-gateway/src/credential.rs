@@ -33,6 +33,20 @@ pub(crate) struct Credential {
     pub(crate) accept_handshake: bool,
 }
 
+impl Credential {
+    /// Whether a chain, leaf first, is this credential, if its client has the leaf's key.
+    pub(crate) fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Rejection> {
+        let (leaf, rest) = chain.split_first().ok_or(Rejection::Untrusted)?;
+        let accepted = self.verifier.verify_client_cert(leaf, rest, now);
+        accepted.map_err(|reason| Rejection::from(&reason))?;
+        self.constraint.check(chain)
+    }
+}
+
 /// What a certificate must have beyond a chain to `trust`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Constraint {

@@ -16,6 +16,7 @@ mod config;
 mod connection;
 mod credential;
 mod dn;
+mod explain;
 mod forward;
 mod handshake;
 mod headers;
@@ -32,5 +33,6 @@ mod session;
 mod upstream;
 
 pub use config::{Config, ConfigError, Diagnostic};
+pub use explain::{Explanation, Question, Told, explain};
 pub use reload::{ReloadError, ReloadStatus, Reloader};
 pub use server::{Gateway, GatewayError};

@@ -140,6 +140,11 @@ pub(crate) fn read_roots(path: &Path) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
+/// The chain in a PEM file, leaf first.
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    certificates(path, &read(path)?)
+}
+
 fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let certificates = CertificateDer::pem_slice_iter(bytes)
         .collect::<Result<Vec<_>, _>>()
