@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::{HeaderValue, Version};
@@ -35,7 +35,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Makes a client's request fields fit to be forwarded: hop-by-hop fields and everything in our
-/// names goes, `X-Forwarded-*` is set anew.
+/// names goes, `Forwarded` (RFC 7239) and `X-Forwarded-*` are set anew.
 ///
 /// `Expect` goes too: this side answers `100 Continue` itself, when the body is wanted. `TE:
 /// trailers` is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
@@ -55,11 +55,26 @@ pub(crate) fn prepare_request(
     if wants_trailers && next_hop == Version::HTTP_2 {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if let Ok(client) = HeaderValue::from_str(&client.to_canonical().to_string()) {
+    let client = client.to_canonical();
+    if let Some(value) = forwarded(client, authority) {
+        headers.insert(FORWARDED, value);
+    }
+    if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
         headers.insert(X_FORWARDED_FOR, client);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(X_FORWARDED_HOST, authority.clone());
+}
+
+/// The only element of `Forwarded`: RFC 7239, section 4, wants an IPv6 address in brackets and quotes.
+fn forwarded(client: IpAddr, authority: &HeaderValue) -> Option<HeaderValue> {
+    let client = match client {
+        IpAddr::V4(client) => client.to_string(),
+        IpAddr::V6(client) => format!("\"[{client}]\""),
+    };
+    // An authority has no quote and no backslash in it, but may have a colon and brackets.
+    let host = authority.to_str().ok().filter(|host| !host.contains(['"', '\\']))?;
+    HeaderValue::try_from(format!("for={client};host=\"{host}\";proto=https")).ok()
 }
 
 /// HTTP/2 and HTTP/3 clients may send cookies in several fields, HTTP/1.1 knows one (RFC 9114, section

@@ -27,7 +27,7 @@ fn left(headers: &HeaderMap) -> Vec<&str> {
     let mut names: Vec<&str> = headers
         .keys()
         .map(HeaderName::as_str)
-        .filter(|name| !name.starts_with("x-forwarded-"))
+        .filter(|name| !name.starts_with("x-forwarded-") && *name != "forwarded")
         .collect();
     names.sort_unstable();
     names
@@ -82,7 +82,9 @@ fn forwarding_fields_are_set_anew() {
     assert_eq!(all, ["192.0.2.7"]);
     assert_eq!(headers["x-forwarded-proto"], "https");
     assert_eq!(headers["x-forwarded-host"], "public.example");
-    assert_eq!(headers.len(), 3);
+    let all: Vec<_> = headers.get_all(FORWARDED).iter().collect();
+    assert_eq!(all, ["for=192.0.2.7;host=\"public.example\";proto=https"]);
+    assert_eq!(headers.len(), 4);
 }
 
 #[test]
@@ -96,6 +98,15 @@ fn a_client_that_came_over_ipv6_mapped_ipv4_is_told_as_ipv4() {
         Version::HTTP_11,
     );
     assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+}
+
+#[test]
+fn an_ipv6_client_stands_in_brackets_and_quotes() {
+    let mut headers = HeaderMap::new();
+    let authority = HeaderValue::from_static("[::1]:8443");
+    prepare_request(&mut headers, "2001:db8::1".parse().unwrap(), &authority, Version::HTTP_11);
+    let expected = "for=\"[2001:db8::1]\";host=\"[::1]:8443\";proto=https";
+    assert_eq!(headers[FORWARDED], expected);
 }
 
 #[test]
