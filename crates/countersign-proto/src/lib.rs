@@ -14,6 +14,7 @@ mod code_points;
 mod error;
 pub mod frame;
 pub mod link;
+mod pace;
 pub mod server;
 mod setting;
 mod support;
@@ -24,6 +25,7 @@ mod violation;
 
 pub use code_points::{CodePointError, CodePoints, FrameKind};
 pub use error::{Misuse, Rejection};
+pub use pace::Pace;
 pub use setting::Setting;
 pub use support::PeerSettings;
 pub use violation::{ErrorCode, Violation};
