@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
 use crate::headers;
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
@@ -48,10 +49,8 @@ pub(crate) struct Shared {
     /// HTTP/1.1 and HTTP/2 as they are served here; ALPN chooses.
     pub(crate) http1: auto::Builder<TokioExecutor>,
     pub(crate) http2: auto::Builder<TokioExecutor>,
-    /// How long a connection may be without a request.
-    pub(crate) idle_timeout: Duration,
-    /// How long a connection that was told to end may take.
-    pub(crate) closing_timeout: Duration,
+    /// How much of everything.
+    pub(crate) limits: Limits,
 }
 
 type ResponseBody = Either<Full<Bytes>, Relayed<Incoming, Exchange>>;
@@ -85,12 +84,12 @@ pub(crate) async fn serve(
 
     tokio::select! {
         outcome = connection.as_mut() => return ended(client, outcome),
-        () = activity.end(shared.idle_timeout, shutdown) => {}
+        () = activity.end(shared.limits.idle, shutdown) => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         outcome = connection => ended(client, outcome),
-        () = activity.overdue(shared.closing_timeout) => {}
+        () = activity.overdue(shared.limits.closing) => {}
     }
 }
 
@@ -111,7 +110,7 @@ pub(crate) async fn serve_quic(
     let shared = live.shared();
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
-    let (idle_timeout, closing_timeout) = (shared.idle_timeout, shared.closing_timeout);
+    let (idle_timeout, closing_timeout) = (shared.limits.idle, shared.limits.closing);
     let service = Http3Service { live, session, activity: Arc::clone(&activity) };
     let closing = Notify::new();
     let limit = async {

@@ -14,8 +14,10 @@ use crate::caller::{names_in, parse};
 use crate::certificates::offers;
 use crate::config::Config;
 use crate::connection::Shared;
+use crate::limits::Limits;
 use crate::names::Name;
-use crate::server::{GatewayError, KEEP_ALIVE, Limits, MAX_FRAME, MAX_HEADERS, MAX_STREAMS};
+use crate::refusals::Meters;
+use crate::server::{GatewayError, KEEP_ALIVE, MAX_FRAME};
 use crate::upstream::Upstreams;
 use crate::{handshake, quic};
 
@@ -34,17 +36,17 @@ impl State {
     /// Does all that can fail. `udp` is where HTTP/3 is served.
     pub(crate) fn new(
         config: &Config,
-        limits: Limits,
         udp: Option<SocketAddr>,
         certificates: Arc<ServerCertificates>,
     ) -> Result<Self, GatewayError> {
+        let limits = config.limits;
         let auth = Arc::new(handshake::auth(config, Arc::clone(&certificates))?);
         let http3 = match udp {
             Some(_) => {
                 let tls = quic::tls(handshake::tls(config)?);
-                let server = quic::server_config(Arc::clone(&tls))?;
+                let server = quic::server_config(Arc::clone(&tls), &limits)?;
                 let acceptor = h3::Acceptor::new(Arc::clone(&auth)).tls(server, tls);
-                Some(acceptor.max_field_section_size(MAX_HEADERS.into()))
+                Some(acceptor.max_field_section_size(limits.header_bytes.into()))
             }
             None => None,
         };
@@ -55,9 +57,8 @@ impl State {
             proxy_name: proxy_name(config),
             alt_svc: udp.and_then(|udp| alt_svc(udp.port())),
             http1: http1(limits),
-            http2: http2(),
-            idle_timeout: limits.idle,
-            closing_timeout: limits.closing,
+            http2: http2(limits),
+            limits,
         });
         let acceptor = Acceptor::new(Arc::new(handshake::tls(config)?), Arc::clone(&auth));
         Ok(Self { shared, acceptor, http3, auth })
@@ -69,19 +70,23 @@ pub(crate) struct Live {
     current: ArcSwap<State>,
     /// What clients are offered, of all configurations.
     certificates: Arc<ServerCertificates>,
+    meters: Meters,
     /// The rules for asking of earlier configurations that still have connections.
     earlier: Mutex<Vec<Weak<AuthConfig>>>,
 }
 
 impl Live {
-    pub(crate) fn new(
-        config: &Config,
-        limits: Limits,
-        udp: Option<SocketAddr>,
-    ) -> Result<Self, GatewayError> {
+    pub(crate) fn new(config: &Config, udp: Option<SocketAddr>) -> Result<Self, GatewayError> {
         let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
-        let state = State::new(config, limits, udp, Arc::clone(&certificates))?;
-        Ok(Self { current: ArcSwap::from_pointee(state), certificates, earlier: Mutex::default() })
+        let meters = Meters::default();
+        let state = State::new(config, udp, Arc::clone(&certificates))?;
+        let current = ArcSwap::from_pointee(state);
+        Ok(Self { current, certificates, meters, earlier: Mutex::default() })
+    }
+
+    /// What is counted, over all configurations.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     pub(crate) fn state(&self) -> Arc<State> {
@@ -100,10 +105,9 @@ impl Live {
     pub(crate) fn replace(
         &self,
         config: &Config,
-        limits: Limits,
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
-        let state = State::new(config, limits, udp, Arc::clone(&self.certificates))?;
+        let state = State::new(config, udp, Arc::clone(&self.certificates))?;
         let before = self.current.swap(Arc::new(state));
         self.certificates.replace(offers(&config.certificates));
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,11 +133,11 @@ fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers)
-        .max_buf_size(MAX_HEADERS as usize);
+        .max_buf_size(limits.header_bytes as usize);
     builder
 }
 
-fn http2() -> auto::Builder<TokioExecutor> {
+fn http2(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
     builder
         .http2()
@@ -141,8 +145,8 @@ fn http2() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .max_frame_size(MAX_FRAME)
-        .max_header_list_size(MAX_HEADERS)
-        .max_concurrent_streams(MAX_STREAMS);
+        .max_header_list_size(limits.header_bytes)
+        .max_concurrent_streams(limits.streams);
     builder
 }
 

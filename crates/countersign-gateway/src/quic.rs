@@ -14,7 +14,8 @@ use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
-use crate::server::{GatewayError, KEEP_ALIVE, MAX_STREAMS};
+use crate::limits::Limits;
+use crate::server::{GatewayError, KEEP_ALIVE};
 
 /// What a client may send ahead of being read: on one stream and on all together, in bytes.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -68,13 +69,16 @@ pub(crate) fn tls(mut tls: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(tls)
 }
 
-/// The limits, with `tls`.
-pub(crate) fn server_config(tls: Arc<ServerConfig>) -> Result<quinn::ServerConfig, rustls::Error> {
+/// The transport's limits, with `tls`.
+pub(crate) fn server_config(
+    tls: Arc<ServerConfig>,
+    limits: &Limits,
+) -> Result<quinn::ServerConfig, rustls::Error> {
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

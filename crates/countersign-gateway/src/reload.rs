@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, ConfigError, Input};
 use crate::live::Live;
-use crate::server::{GatewayError, Limits};
+use crate::server::GatewayError;
 
 /// Replaces a gateway's configuration. Cheap to clone.
 ///
@@ -22,7 +22,6 @@ pub struct Reloader(Arc<Inner>);
 
 struct Inner {
     live: Arc<Live>,
-    limits: Limits,
     udp: Option<SocketAddr>,
     /// What only a restart can change.
     address: SocketAddr,
@@ -66,16 +65,10 @@ pub enum ReloadError {
 }
 
 impl Reloader {
-    pub(crate) fn new(
-        live: Arc<Live>,
-        config: &Config,
-        limits: Limits,
-        udp: Option<SocketAddr>,
-    ) -> Self {
+    pub(crate) fn new(live: Arc<Live>, config: &Config, udp: Option<SocketAddr>) -> Self {
         let status = ReloadStatus { generation: 1, loaded_at: UnixTime::now(), failure: None };
         Self(Arc::new(Inner {
             live,
-            limits,
             udp,
             address: config.address,
             http3: config.http3,
@@ -137,7 +130,7 @@ impl Inner {
         if config.http3 != self.http3 {
             return Err(ReloadError::Restart("http3"));
         }
-        let lost = self.live.replace(&config, self.limits, self.udp)?;
+        let lost = self.live.replace(&config, self.udp)?;
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.generation += 1;
         status.loaded_at = UnixTime::now();

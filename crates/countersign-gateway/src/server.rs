@@ -1,57 +1,24 @@
 //! The listener: accepts connections, within limits, until it is told to end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Config;
 use crate::live::Live;
+use crate::places::{Place, Places};
+use crate::refusals::{Reason, Refusals};
 use crate::reload::Reloader;
 use crate::{connection, handshake, quic};
 
-/// How much of everything. Safe for a public listener; not configurable yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Connections at a time; further ones wait in the kernel's queue.
-    pub(crate) connections: usize,
-    /// The time for a TLS handshake.
-    pub(crate) handshake: Duration,
-    /// The time for a request's header section in HTTP/1.1, also the time to wait for the next
-    /// request.
-    pub(crate) headers: Duration,
-    /// How long a connection may be without a request.
-    pub(crate) idle: Duration,
-    /// How long a connection that was told to end may take, unless it has requests in flight.
-    pub(crate) closing: Duration,
-    /// How long requests in flight may take once the gateway was told to end.
-    pub(crate) drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            handshake: Duration::from_secs(10),
-            headers: Duration::from_secs(30),
-            idle: Duration::from_secs(120),
-            closing: Duration::from_secs(5),
-            drain: Duration::from_secs(30),
-        }
-    }
-}
-
 /// The longest HTTP/2 frame taken, in bytes: post-quantum chains are in one frame.
 pub(crate) const MAX_FRAME: u32 = 64 * 1024;
-/// The longest header section taken, in bytes.
-pub(crate) const MAX_HEADERS: u32 = 64 * 1024;
-/// Requests at a time on one connection.
-pub(crate) const MAX_STREAMS: u32 = 128;
 /// How often, and how long, a client is asked whether it is still there.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long to wait after an accept that failed, mostly for file descriptors.
@@ -92,7 +59,6 @@ pub struct Gateway {
     endpoint: Option<quinn::Endpoint>,
     live: Arc<Live>,
     reloader: Reloader,
-    limits: Limits,
 }
 
 impl Gateway {
@@ -102,32 +68,25 @@ impl Gateway {
     ///
     /// If the address cannot be listened on.
     pub async fn bind(config: Config) -> Result<Self, GatewayError> {
-        Self::bind_with(config, Limits::default()).await
-    }
-
-    pub(crate) async fn bind_with(config: Config, limits: Limits) -> Result<Self, GatewayError> {
         let address = config.address;
         let listen = |source| GatewayError::Listen { address, source };
         let (listener, socket) = quic::listen(address, config.http3).await?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let live = Live::new(&config, limits, socket.as_ref().map(|_| local_addr))?;
+        let live = Live::new(&config, socket.as_ref().map(|_| local_addr))?;
         let endpoint = match socket {
             Some(socket) => {
                 // Each connection is accepted by the configuration of its time; this one only says that there
                 // is somebody.
-                let server = quic::server_config(quic::tls(handshake::tls(&config)?))?;
+                let tls = quic::tls(handshake::tls(&config)?);
+                let server = quic::server_config(tls, &config.limits)?;
                 Some(quic::endpoint(socket, local_addr, server)?)
             }
             None => None,
         };
         let live = Arc::new(live);
-        let reloader = Reloader::new(
-            Arc::clone(&live),
-            &config,
-            limits,
-            endpoint.as_ref().map(|_| local_addr),
-        );
-        Ok(Self { listener, local_addr, endpoint, live, reloader, limits })
+        let udp = endpoint.as_ref().map(|_| local_addr);
+        let reloader = Reloader::new(Arc::clone(&live), &config, udp);
+        Ok(Self { listener, local_addr, endpoint, live, reloader })
     }
 
     /// What replaces the configuration while the gateway runs.
@@ -146,32 +105,27 @@ impl Gateway {
     }
 
     /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight
-    /// finish for up to 30 seconds and returns.
+    /// finish for up to `limits.drain_timeout` and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, endpoint, live, limits, .. } = self;
+        let Self { listener, endpoint, live, .. } = self;
         let (ending, end) = watch::channel(false);
-        let slots = Arc::new(Semaphore::new(limits.connections));
+        let refusals = Arc::clone(&live.meters().refusals);
+        let places = Places::new(Arc::clone(&refusals));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             tokio::select! {
                 () = shutdown.as_mut() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = accept(&listener, endpoint.as_ref(), &slots) => match accepted {
-                    Ok((arrival, slot)) => {
-                        let (live, end) = (Arc::clone(&live), end.clone());
-                        let crowded = slots.available_permits() < limits.connections / 2;
-                        connections.spawn(async move {
-                            match arrival {
-                                Arrival::Tcp(stream, client) => {
-                                    handle(live, stream, client, limits, end).await;
-                                }
-                                Arrival::Quic(incoming) => {
-                                    handle_quic(live, *incoming, crowded, limits, end).await;
-                                }
-                            }
-                            drop(slot);
-                        });
+                accepted = accept(&listener, endpoint.as_ref(), &places, &live) => match accepted {
+                    Ok(arrival) => {
+                        if let Some((arrival, place)) = arrival.admit(&places, &live) {
+                            let (live, end) = (Arc::clone(&live), end.clone());
+                            connections.spawn(async move {
+                                arrival.serve(live, end).await;
+                                drop(place);
+                            });
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -188,15 +142,18 @@ impl Gateway {
         // A connection that just begins sees the change too: receivers are cloned from one that has
         // not.
         let _ = ending.send(true);
+        let limits = live.shared().limits;
         let drained = async { while connections.join_next().await.is_some() {} };
         if timeout(limits.drain, drained).await.is_err() {
             tracing::warn!(left = connections.len(), "connections are cut off at the end");
+            refusals.add(Reason::Drain, connections.len() as u64);
             connections.shutdown().await;
         }
         if let Some(endpoint) = endpoint {
             // The last goodbyes are on their way until then.
             let _ = timeout(limits.closing, endpoint.wait_idle()).await;
         }
+        refusals.log();
     }
 }
 
@@ -212,12 +169,54 @@ enum Arrival {
     Quic(Box<quinn::Incoming>),
 }
 
+impl Arrival {
+    fn address(&self) -> IpAddr {
+        match self {
+            Self::Tcp(_, client) => client.ip(),
+            Self::Quic(incoming) => incoming.remote_address().ip(),
+        }
+    }
+
+    /// Finds a place; who gets none is told so by the end of the connection.
+    fn admit(self, places: &Arc<Places>, live: &Live) -> Option<(Self, Place)> {
+        let (address, limits) = (self.address(), live.shared().limits);
+        let arrival = match self {
+            Self::Quic(incoming)
+                if incoming.may_retry()
+                    && !incoming.remote_address_validated()
+                    && places.crowded(address, &limits) =>
+            {
+                // The client has to show first that its address is its own.
+                let _ = incoming.retry();
+                return None;
+            }
+            arrival @ (Self::Tcp(..) | Self::Quic(_)) => arrival,
+        };
+        match (places.take(address, &limits), arrival) {
+            (Some(place), arrival) => Some((arrival, place)),
+            (None, Self::Tcp(..)) => None,
+            (None, Self::Quic(incoming)) => {
+                incoming.refuse();
+                None
+            }
+        }
+    }
+
+    async fn serve(self, live: Arc<Live>, end: watch::Receiver<bool>) {
+        match self {
+            Self::Tcp(stream, client) => handle(live, stream, client, end).await,
+            Self::Quic(incoming) => handle_quic(live, *incoming, end).await,
+        }
+    }
+}
+
 async fn accept(
     listener: &TcpListener,
     endpoint: Option<&quinn::Endpoint>,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(Arrival, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    places: &Places,
+    live: &Live,
+) -> io::Result<Arrival> {
+    places.room(|| live.shared().limits).await;
     let quic = async {
         match endpoint {
             // There are no more once the endpoint is closed, which it is not before the end.
@@ -225,18 +224,16 @@ async fn accept(
             None => std::future::pending().await,
         }
     };
-    let arrival = tokio::select! {
+    tokio::select! {
         accepted = listener.accept() => accepted.map(|(stream, client)| Arrival::Tcp(stream, client)),
         accepted = quic => accepted.map(|incoming| Arrival::Quic(Box::new(incoming))),
-    };
-    Ok((arrival?, slot))
+    }
 }
 
 async fn handle(
     live: Arc<Live>,
     stream: TcpStream,
     client: SocketAddr,
-    limits: Limits,
     mut end: watch::Receiver<bool>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -244,8 +241,9 @@ async fn handle(
         return;
     }
     let acceptor = live.state().acceptor.clone();
+    let limit = live.shared().limits.handshake;
     let accepted = tokio::select! {
-        accepted = timeout(limits.handshake, acceptor.accept(stream)) => accepted,
+        accepted = timeout(limit, acceptor.accept(stream)) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
@@ -253,29 +251,19 @@ async fn handle(
             connection::serve(live, stream, auth, client.ip(), end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
+        Err(_) => too_long(&live.meters().refusals, client),
     }
 }
 
-/// `crowded`: the client has to show first that its address is its own.
-async fn handle_quic(
-    live: Arc<Live>,
-    incoming: quinn::Incoming,
-    crowded: bool,
-    limits: Limits,
-    mut end: watch::Receiver<bool>,
-) {
+async fn handle_quic(live: Arc<Live>, incoming: quinn::Incoming, mut end: watch::Receiver<bool>) {
     let client = incoming.remote_address();
-    if crowded && incoming.may_retry() && !incoming.remote_address_validated() {
-        let _ = incoming.retry();
-        return;
-    }
     let Some(acceptor) = live.state().http3.clone() else {
         incoming.refuse();
         return;
     };
+    let limit = live.shared().limits.handshake;
     let accepted = tokio::select! {
-        accepted = timeout(limits.handshake, acceptor.accept(incoming)) => accepted,
+        accepted = timeout(limit, acceptor.accept(incoming)) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
@@ -283,8 +271,13 @@ async fn handle_quic(
             connection::serve_quic(live, connection, auth, client.ip(), end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a QUIC handshake failed"),
-        Err(_) => tracing::debug!(%client, "a QUIC handshake took too long"),
+        Err(_) => too_long(&live.meters().refusals, client),
     }
+}
+
+fn too_long(refusals: &Refusals, client: SocketAddr) {
+    tracing::debug!(%client, "a handshake took too long");
+    refusals.count(Reason::HandshakeTimeout);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod credentials;
 mod diagnostic;
 mod files;
 mod input;
+mod limits;
 mod routes;
 mod table;
 #[cfg(test)]
@@ -29,9 +30,10 @@ pub(crate) use self::input::Input;
 use self::table::{At, Table};
 use crate::certificates::Certificate;
 use crate::credential::Credential;
+use crate::limits::Limits;
 use crate::route::RouteTable;
 
-const TABLES: [&str; 6] = ["listen", "tls", "credentials", "pool", "routes", "protocol"];
+const TABLES: [&str; 7] = ["listen", "limits", "tls", "credentials", "pool", "routes", "protocol"];
 
 /// A checked configuration: every file that it names was read and fits.
 ///
@@ -45,6 +47,7 @@ pub struct Config {
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) pool: Pool,
+    pub(crate) limits: Limits,
     pub(crate) routes: RouteTable,
     pub(crate) protocol: Protocol,
     pub(crate) provider: Arc<CryptoProvider>,
@@ -124,6 +127,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         None => (Vec::new(), Vec::new()),
     };
     let pool = pool(&root);
+    let limits = limits::read(&root);
     let routes = routes::read(&root, &names);
     let protocol = protocol(&root);
     let (address, http3) = listen?;
@@ -133,6 +137,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         certificates: certificates?,
         credentials,
         pool: pool?,
+        limits: limits?,
         routes: routes?,
         protocol: protocol?,
         provider,

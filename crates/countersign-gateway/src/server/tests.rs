@@ -9,6 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::limits::Limits;
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -22,6 +23,7 @@ fn limits(one: impl FnOnce(&mut Limits)) -> Limits {
         idle: long,
         closing: SHORT,
         drain: long,
+        ..Limits::default()
     };
     one(&mut limits);
     limits
@@ -29,6 +31,7 @@ fn limits(one: impl FnOnce(&mut Limits)) -> Limits {
 
 struct Running {
     address: SocketAddr,
+    live: Arc<Live>,
     _stop: oneshot::Sender<()>,
     _files: tempfile::TempDir,
 }
@@ -41,13 +44,15 @@ async fn start(limits: Limits) -> Running {
     }
     let mut config = Config::load(files.path().join("gateway.toml")).unwrap();
     config.http3 = true;
-    let gateway = Gateway::bind_with(config, limits).await.unwrap();
+    config.limits = limits;
+    let gateway = Gateway::bind(config).await.unwrap();
+    let live = Arc::clone(&gateway.live);
     let address = gateway.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(gateway.run(async {
         let _ = stopped.await;
     }));
-    Running { address, _stop: stop, _files: files }
+    Running { address, live, _stop: stop, _files: files }
 }
 
 async fn connect(gateway: &Running, alpn: &str) -> TlsStream<TcpStream> {
@@ -83,6 +88,7 @@ async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
 async fn a_handshake_that_does_not_come_is_ended() {
     let gateway = start(limits(|limits| limits.handshake = SHORT)).await;
     ended(TcpStream::connect(gateway.address).await.unwrap()).await;
+    assert_eq!(gateway.live.meters().refusals.get(crate::refusals::Reason::HandshakeTimeout), 1);
 }
 
 #[tokio::test]
@@ -157,6 +163,42 @@ async fn connections_over_the_limit_wait_for_their_turn() {
     assert!(timeout(SHORT, second.as_mut()).await.is_err());
     drop(first);
     second.await;
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_the_connections() {
+    let gateway = start(limits(|limits| limits.connections_per_address = 2)).await;
+    let _first = connect(&gateway, "h2").await;
+    let second = connect_quic(&gateway).await;
+    let refused = |gateway: &Running| {
+        gateway.live.meters().refusals.get(crate::refusals::Reason::ConnectionsPerAddress)
+    };
+    ended(TcpStream::connect(gateway.address).await.unwrap()).await;
+    assert_eq!(refused(&gateway), 1);
+    let third = within(endpoint().connect(gateway.address, "localhost").unwrap()).await;
+    let Err(quinn::ConnectionError::ConnectionClosed(close)) = third else {
+        panic!("it was not refused");
+    };
+    assert_eq!(close.error_code, quinn::TransportErrorCode::CONNECTION_REFUSED);
+    assert_eq!(refused(&gateway), 2);
+    // Once one has ended, there is room again.
+    second.close(quinn::VarInt::from_u32(0x100), b"");
+    within(async {
+        while endpoint().connect(gateway.address, "localhost").unwrap().await.is_err() {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn handshakes_over_the_rate_wait_for_their_turn() {
+    let gateway = start(limits(|limits| limits.handshakes_per_second = 2)).await;
+    let begun = Instant::now();
+    for _ in 0..4 {
+        drop(connect(&gateway, "h2").await);
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900), "two at once, then two per second");
+    let counted = gateway.live.meters().refusals.get(crate::refusals::Reason::HandshakeRate);
+    assert!(counted > 0);
 }
 
 #[tokio::test]

@@ -1,0 +1,186 @@
+//! `[limits]`: numbers, sizes and durations, all of which have a default.
+
+use std::ops::RangeInclusive;
+
+use super::duration;
+use super::table::{At, Table};
+use crate::limits::Limits;
+
+const KEYS: [&str; 10] = [
+    "connections",
+    "connections_per_address",
+    "handshakes_per_second",
+    "streams",
+    "header_bytes",
+    "handshake_timeout",
+    "header_timeout",
+    "idle_timeout",
+    "closing_timeout",
+    "drain_timeout",
+];
+
+/// hyper takes no smaller buffer for HTTP/1.1.
+const HEADER_BYTES: RangeInclusive<u64> = 8 * 1024..=1024 * 1024;
+
+/// Reads the table, if it is there.
+pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
+    let mut limits = Limits::default();
+    let Some(At { value, span }) = root.table("limits") else {
+        return root.get("limits").is_none().then_some(limits);
+    };
+    let table = Table::new(root.source(), "[limits]", value, span, &KEYS);
+    let million = 1..=1_000_000;
+    let read = [
+        number(&table, "connections", million.clone(), &mut limits.connections),
+        number(
+            &table,
+            "connections_per_address",
+            million.clone(),
+            &mut limits.connections_per_address,
+        ),
+        number(&table, "handshakes_per_second", million.clone(), &mut limits.handshakes_per_second),
+        number(&table, "streams", 1..=10_000, &mut limits.streams),
+        size(&table, "header_bytes", HEADER_BYTES, &mut limits.header_bytes),
+        time(&table, "handshake_timeout", &mut limits.handshake),
+        time(&table, "header_timeout", &mut limits.headers),
+        time(&table, "idle_timeout", &mut limits.idle),
+        time(&table, "closing_timeout", &mut limits.closing),
+        time(&table, "drain_timeout", &mut limits.drain),
+    ];
+    read.into_iter().collect::<Option<()>>().map(|()| limits)
+}
+
+/// `None` if there is a mistake; what is not there leaves the default.
+fn number<T: TryFrom<u32>>(
+    table: &Table<'_>,
+    key: &str,
+    range: RangeInclusive<u32>,
+    limit: &mut T,
+) -> Option<()> {
+    if table.get(key).is_some() {
+        *limit = T::try_from(table.integer(key, range)?.value).ok()?;
+    }
+    Some(())
+}
+
+fn time(table: &Table<'_>, key: &str, limit: &mut std::time::Duration) -> Option<()> {
+    if table.get(key).is_some() {
+        *limit = duration(table, key)?;
+    }
+    Some(())
+}
+
+/// A number of bytes such as `64KiB`.
+fn size<T: TryFrom<u64>>(
+    table: &Table<'_>,
+    key: &str,
+    range: RangeInclusive<u64>,
+    limit: &mut T,
+) -> Option<()> {
+    if table.get(key).is_none() {
+        return Some(());
+    }
+    let At { value, span } = table.string(key)?;
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at_checked(digits).unwrap_or((value, ""));
+    let bytes = number.parse::<u64>().ok().and_then(|number| match unit {
+        "B" => Some(number),
+        "KiB" => number.checked_mul(1 << 10),
+        "MiB" => number.checked_mul(1 << 20),
+        "GiB" => number.checked_mul(1 << 30),
+        _ => None,
+    });
+    let fits =
+        bytes.filter(|bytes| range.contains(bytes)).and_then(|bytes| T::try_from(bytes).ok());
+    match fits {
+        Some(bytes) => {
+            *limit = bytes;
+            Some(())
+        }
+        None => {
+            table.source().mistake(
+                span,
+                format!("`{value}` is no value of `{key}`"),
+                format!(
+                    "a number and `B`, `KiB`, `MiB` or `GiB`, from {} to {} bytes",
+                    range.start(),
+                    range.end()
+                ),
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use toml::de::DeTable;
+
+    use super::super::diagnostic::Source;
+    use super::*;
+
+    fn parse(text: &str) -> Result<Limits, String> {
+        let source = Source::new(Path::new("gateway.toml"), text);
+        let (document, _) = DeTable::parse_recoverable(text);
+        let root = Table::new(&source, "the configuration", document.get_ref(), 0..0, &["limits"]);
+        let limits = read(&root);
+        source.finish_with(limits).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_sets_its_limit_and_no_other() {
+        for key in KEYS {
+            let value = match key {
+                key if key.ends_with("_timeout") => "\"7s\"",
+                key if key.ends_with("_bytes") => "\"9KiB\"",
+                _ => "7",
+            };
+            let limits = parse(&format!("[limits]\n{key} = {value}\n")).unwrap();
+            let changed = format!("{limits:?}");
+            let default = format!("{:?}", Limits::default());
+            let differ = changed.split(", ").zip(default.split(", ")).filter(|(a, b)| a != b);
+            let differ: Vec<_> = differ.map(|(changed, _)| changed).collect();
+            assert_eq!(differ.len(), 1, "{key}: {differ:?}");
+            let name = key.trim_end_matches("_timeout").trim_end_matches('s');
+            assert!(differ[0].contains(name), "{key}: {differ:?}");
+        }
+        assert_eq!(parse("").unwrap(), Limits::default());
+        assert_eq!(parse("[limits]\n").unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        let limits = parse("[limits]\nheader_bytes = \"32KiB\"\ndrain_timeout = \"2m\"\n");
+        let limits = limits.unwrap();
+        assert_eq!(limits.header_bytes, 32 * 1024);
+        assert_eq!(limits.drain, Duration::from_secs(120));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let said = parse("[limits]\nheader_bytes = \"1KiB\"\nstreams = 0\nidel_timeout = \"1s\"\n");
+        assert_eq!(
+            said.unwrap_err(),
+            "\
+gateway.toml:2:16: `1KiB` is no value of `header_bytes`
+ 2 | header_bytes = \"1KiB\"
+   |                ^^^^^^
+   = a number and `B`, `KiB`, `MiB` or `GiB`, from 8192 to 1048576 bytes
+
+gateway.toml:3:11: `streams` is out of range
+ 3 | streams = 0
+   |           ^
+   = it goes from 1 to 10000
+
+gateway.toml:4:1: unknown key `idel_timeout` in [limits]
+ 4 | idel_timeout = \"1s\"
+   | ^^^^^^^^^^^^
+   = did you mean `idle_timeout`? known keys: `connections`, `connections_per_address`, \
+`handshakes_per_second`, `streams`, `header_bytes`, `handshake_timeout`, \
+`header_timeout`, `idle_timeout`, `closing_timeout`, `drain_timeout`"
+        );
+    }
+}
