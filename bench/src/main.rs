@@ -1,0 +1,53 @@
+//! Compares reverse proxies that terminate TLS, each on one core, beside each other in one run.
+//!
+//! Without a command it measures. The other commands are what it runs on other cores: the backend, the
+//! plain hyper proxy and the load.
+
+mod backend;
+mod client;
+mod compare;
+mod hyper_proxy;
+mod load;
+mod pki;
+mod process;
+mod proxy;
+mod report;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    compare: compare::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer with 1 KB, or 1 MiB at /1m, without TLS
+    #[command(hide = true)]
+    Backend { address: SocketAddr },
+    /// The least that a proxy on hyper can be
+    #[command(hide = true)]
+    HyperProxy { address: SocketAddr, backend: SocketAddr, files: PathBuf },
+    /// Load a proxy and print what was done
+    #[command(hide = true)]
+    Load(load::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match cli.command {
+        None => compare::run(&cli.compare),
+        Some(Command::Backend { address }) => runtime.block_on(backend::run(address)),
+        Some(Command::HyperProxy { address, backend, files }) => {
+            runtime.block_on(hyper_proxy::run(address, backend, &files))
+        }
+        Some(Command::Load(args)) => runtime.block_on(load::run(&args)),
+    }
+}
