@@ -33,6 +33,8 @@ enum Payload {
 pub(crate) struct Inbound {
     role: Role,
     points: CodePoints,
+    /// The frame types that are looked at more closely.
+    closer: TypeSet,
     /// Bytes of the preface or of the current payload that are still to come.
     left: u32,
     payload: Payload,
@@ -56,6 +58,11 @@ impl Inbound {
         Self {
             role,
             points,
+            closer: TypeSet::from_fn(|frame_type| match frame_type {
+                frame_type::SETTINGS => true,
+                frame_type::ORIGIN => role == Role::Client,
+                other => points.classify(other.into(), role).is_some(),
+            }),
             left: match role {
                 Role::Client => 0,
                 Role::Server => PREFACE_LEN,
@@ -181,20 +188,15 @@ impl Inbound {
     /// A header is complete. Takes it if it and its payload are the stack's alone.
     #[inline]
     fn begin_for_stack(&mut self, header: Header) -> bool {
-        match header.frame_type {
-            frame_type::DATA => {}
-            frame_type::HEADERS | frame_type::PUSH_PROMISE | frame_type::CONTINUATION => {
-                self.in_block = header.leaves_block_open(self.in_block);
-                if self.role == Role::Server && header.frame_type == frame_type::HEADERS {
-                    self.last_stream = self.last_stream.max(header.stream);
-                }
-            }
-            frame_type::SETTINGS => return false,
-            frame_type::ORIGIN if self.role == Role::Client => return false,
-            other => {
-                if self.points.classify(other.into(), self.role).is_some() {
-                    return false;
-                }
+        if self.closer.contains(header.frame_type) {
+            return false;
+        }
+        if let frame_type::HEADERS | frame_type::PUSH_PROMISE | frame_type::CONTINUATION =
+            header.frame_type
+        {
+            self.in_block = header.leaves_block_open(self.in_block);
+            if self.role == Role::Server && header.frame_type == frame_type::HEADERS {
+                self.last_stream = self.last_stream.max(header.stream);
             }
         }
         self.left = header.len;
@@ -314,6 +316,27 @@ impl Inbound {
             }
             Payload::Extension(kind) => link.frame(kind, payload),
         }
+    }
+}
+
+/// A set of frame types.
+#[derive(Debug)]
+struct TypeSet([u64; 4]);
+
+impl TypeSet {
+    fn from_fn(is_in: impl Fn(u8) -> bool) -> Self {
+        let mut set = [0; 4];
+        for (word, bits) in (0..).zip(&mut set) {
+            *bits =
+                (0..64).filter(|bit| is_in(word * 64 + bit)).fold(0, |bits, bit| bits | 1 << bit);
+        }
+        Self(set)
+    }
+
+    #[inline]
+    fn contains(&self, frame_type: u8) -> bool {
+        let word = self.0.get(usize::from(frame_type >> 6)).copied().unwrap_or_default();
+        word >> (frame_type & 63) & 1 == 1
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) const SETTING_LEN: usize = 6;
 
 /// The frame types that matter here.
 pub(crate) mod frame_type {
+    #[cfg(test)]
     pub(crate) const DATA: u8 = 0x0;
     pub(crate) const HEADERS: u8 = 0x1;
     pub(crate) const SETTINGS: u8 = 0x4;
