@@ -32,7 +32,7 @@ use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 use crate::session::Session;
-use crate::upstream::Upstreams;
+use crate::upstream::{Answered, Upstreams};
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
 }
 
-type ResponseBody = Either<Full<Bytes>, Relayed<Incoming, Exchange>>;
+type ResponseBody = Either<Full<Bytes>, Relayed<Answered, Exchange>>;
 
 /// Serves a connection until its end. `shutdown` changes when the gateway wants to end.
 pub(crate) async fn serve(
@@ -188,7 +188,7 @@ async fn relay(
     mut parts: Parts,
     body: Received,
     exchange: Exchange,
-) -> Result<Response<Relayed<Incoming, Exchange>>, Problem> {
+) -> Result<Response<Relayed<Answered, Exchange>>, Problem> {
     let Admission { route, path, authority, callers } =
         policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
 

@@ -90,6 +90,8 @@ pub(crate) enum Kind {
     UpstreamUnreachable,
     /// The backend did not take the connection in time.
     UpstreamTimeout,
+    /// The backend did not begin a response in time.
+    UpstreamLate,
     /// The backend closed the connection before its response was complete.
     UpstreamClosed,
     /// The backend answered something that is no HTTP.
@@ -146,6 +148,7 @@ impl Kind {
                 plain(StatusCode::BAD_GATEWAY, "destination_ip_unroutable")
             }
             Self::UpstreamTimeout => plain(StatusCode::GATEWAY_TIMEOUT, "connection_timeout"),
+            Self::UpstreamLate => plain(StatusCode::GATEWAY_TIMEOUT, "http_response_timeout"),
             Self::UpstreamClosed => plain(StatusCode::BAD_GATEWAY, "connection_terminated"),
             Self::UpstreamProtocol => plain(StatusCode::BAD_GATEWAY, "http_protocol_error"),
         }

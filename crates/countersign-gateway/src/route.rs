@@ -12,7 +12,7 @@ use crate::caller::Caller;
 use crate::forward::Forward;
 use crate::names::{Pattern, any_match};
 use crate::path::{NormalPath, loosely_read};
-use crate::upstream::Target;
+use crate::upstream::Upstream;
 
 /// One `[[routes]]` of the configuration.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Route {
     /// Where clients that cannot be asked for what is missing are sent; if absent, they are refused.
     pub(crate) without_extension: Option<HeaderValue>,
     /// Where requests go.
-    pub(crate) upstream: Target,
+    pub(crate) upstream: Upstream,
     /// What the backend is told about the caller.
     pub(crate) forward: Forward,
 }
@@ -144,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::upstream::Target;
 
     fn table(paths: &[&str]) -> Result<RouteTable, Duplicate> {
         RouteTable::new(
@@ -155,7 +156,10 @@ mod tests {
                         require: Vec::new(),
                         allow: None,
                         without_extension: None,
-                        upstream: Target::parse("http://127.0.0.1:9000").unwrap(),
+                        upstream: Upstream::new(vec![
+                            Target::parse("http://127.0.0.1:9000").unwrap(),
+                        ])
+                        .unwrap(),
                         forward: Forward::default(),
                     };
                     (NormalPath::parse(path).unwrap(), route)

@@ -11,7 +11,7 @@ use super::table::{At, Table};
 use crate::forward::Forward;
 use crate::path::NormalPath;
 use crate::route::{Duplicate, Route, RouteTable, Rule};
-use crate::upstream::Target;
+use crate::upstream::{Target, Upstream};
 
 const KEYS: [&str; 6] = ["path", "require", "allow", "without_extension", "upstream", "forward"];
 
@@ -135,12 +135,36 @@ fn absolute_url(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok().filter(|_| sound)
 }
 
-fn upstream(table: &Table<'_>) -> Option<Target> {
-    let At { value, span } = table.needed("upstream", "upstream = \"http://127.0.0.1:9000\"")?;
+/// One URL or a list of them.
+fn upstream(table: &Table<'_>) -> Option<Upstream> {
+    let source = table.source();
+    let list = table.get("upstream").filter(|value| value.get_ref().is_array());
+    let (named, span) = match list {
+        Some(list) => (table.strings("upstream")?, list.span()),
+        None => {
+            let one = table.needed("upstream", "upstream = \"http://127.0.0.1:9000\"")?;
+            let span = one.span.clone();
+            (vec![one], span)
+        }
+    };
+    let servers: Vec<Option<Target>> = named.into_iter().map(|url| target(source, url)).collect();
+    let servers: Vec<Target> = servers.into_iter().collect::<Option<_>>()?;
+    let upstream = Upstream::new(servers);
+    if upstream.is_none() {
+        source.mistake(
+            span,
+            "`upstream` needs at least one server, and all of them must speak the same version",
+            "for example: [\"http://127.0.0.1:9000\", \"http://127.0.0.1:9001\"]".to_owned(),
+        );
+    }
+    upstream
+}
+
+fn target(source: &Source<'_>, At { value, span }: At<&str>) -> Option<Target> {
     match Target::parse(value) {
         Ok(target) => Some(target),
         Err(error) => {
-            table.source().mistake(
+            source.mistake(
                 span,
                 format!("`{value}` is no upstream: {error}"),
                 "for example: `http://127.0.0.1:9000`, or `h2c://127.0.0.1:9000` for HTTP/2"

@@ -11,7 +11,7 @@ use super::*;
 use crate::forward::Forward;
 use crate::names::Pattern;
 use crate::route::Rule;
-use crate::upstream::Target;
+use crate::upstream::{Target, Upstream};
 
 /// A client that answers as it is told to, and was shown certificates for hosts below
 /// `.example`, for `localhost` and for an address.
@@ -64,7 +64,7 @@ fn routes() -> RouteTable {
             }),
             without_extension: (path == "/staff/")
                 .then(|| http::HeaderValue::from_static("https://help.example.test/")),
-            upstream: Target::parse("http://127.0.0.1:9000").unwrap(),
+            upstream: Upstream::new(vec![Target::parse("http://127.0.0.1:9000").unwrap()]).unwrap(),
             forward: Forward::default(),
         };
         (NormalPath::parse(path).unwrap(), route)

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::{
-    Backend, Client, Running, Version, for_both_versions, full, nobody, serve, serve_on,
+    Backend, Client, HEAD, Running, Version, for_both_versions, full, nobody, serve, serve_on,
     serve_once_each,
 };
 
@@ -27,6 +27,9 @@ for_both_versions! {
     requests_in_flight_finish_when_the_gateway_ends,
     a_backend_that_does_not_accept_is_504,
     requests_for_a_deaf_backend_wait_together,
+    servers_that_are_alike_get_requests_in_turn,
+    a_request_with_a_body_goes_on_where_nothing_was_sent,
+    only_an_idempotent_request_is_repeated,
 }
 
 async fn status(version: Version, upstream: String) -> (u16, String) {
@@ -187,4 +190,59 @@ async fn requests_for_a_deaf_backend_wait_together(version: Version) {
     let answers = futures_util::future::join_all((0..4).map(|_| client.get("/"))).await;
     assert!(answers.iter().all(|answer| answer.status == 504));
     assert!(begun.elapsed() < Duration::from_secs(9), "one after the other: {:?}", begun.elapsed());
+}
+
+/// A gateway in front of a list of servers, on one open route.
+async fn in_front_of(urls: &[String]) -> Running {
+    let list = urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ");
+    Running::start(&format!("{HEAD}[[routes]]\npath = \"/\"\nupstream = [{list}]\n")).await
+}
+
+async fn servers_that_are_alike_get_requests_in_turn(version: Version) {
+    for scheme in ["http", "h2c"] {
+        let backends = [Backend::start().await, Backend::start().await];
+        let urls = backends.each_ref().map(|backend| format!("{scheme}://{}", backend.address));
+        let gateway = in_front_of(&urls).await;
+        let client = Client::plain(version, &gateway, None).await;
+        for _ in 0..10 {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        assert_eq!(backends.each_ref().map(|backend| backend.seen().len()), [5, 5], "{scheme}");
+    }
+}
+
+async fn a_request_with_a_body_goes_on_where_nothing_was_sent(version: Version) {
+    for scheme in ["http", "h2c"] {
+        let backend = Backend::start().await;
+        let urls = [nobody().await, backend.address].map(|address| format!("{scheme}://{address}"));
+        let gateway = in_front_of(&urls).await;
+        let client = Client::plain(version, &gateway, None).await;
+        for _ in 0..6 {
+            let request = client.request("/").method("POST").body(full("once")).unwrap();
+            assert_eq!(client.send(request).await.status, 200, "{scheme}");
+        }
+        let seen = backend.seen();
+        assert_eq!(seen.len(), 6);
+        assert!(seen.iter().all(|seen| seen.body == "once"));
+    }
+}
+
+async fn only_an_idempotent_request_is_repeated(version: Version) {
+    for scheme in ["http", "h2c"] {
+        for method in ["PUT", "POST"] {
+            let backend = Backend::start().await;
+            let urls = [answering(b"").await, backend.address.to_string()]
+                .map(|address| format!("{scheme}://{address}"));
+            let gateway = in_front_of(&urls).await;
+            let client = Client::plain(version, &gateway, None).await;
+            let mut statuses = Vec::new();
+            for _ in 0..2 {
+                let request = client.request("/").method(method).body(full("again")).unwrap();
+                statuses.push(client.send(request).await.status.as_u16());
+            }
+            let expected = if method == "PUT" { [200, 200] } else { [502, 200] };
+            assert_eq!(statuses, expected, "{method} {scheme}");
+            assert!(backend.seen().iter().all(|seen| seen.body == "again"));
+        }
+    }
 }
