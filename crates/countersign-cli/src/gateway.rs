@@ -32,8 +32,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let gateway = Gateway::bind(config).await.map_err(|error| failed(&error))?;
     let mut out = std::io::stdout();
     let udp = gateway.udp_addr().map(|address| format!(" udp={address}")).unwrap_or_default();
+    let admin = gateway.admin_addr().map(|address| format!(" admin={address}")).unwrap_or_default();
     // Whoever closed standard output does not want to know; the gateway runs all the same.
-    let _ = writeln!(out, "listening tcp={}{udp}", gateway.local_addr()).and_then(|()| out.flush());
+    let _ = writeln!(out, "listening tcp={}{udp}{admin}", gateway.local_addr())
+        .and_then(|()| out.flush());
     let following =
         tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests()));
     supervisor::notify(State::Ready);

@@ -31,6 +31,32 @@ pub(crate) struct Credential {
     pub(crate) ask_on_connect: bool,
     /// Whether a certificate from the TLS handshake may be this credential.
     pub(crate) accept_handshake: bool,
+    /// Where revocation is known from.
+    pub(crate) revocation_lists: Vec<RevocationList>,
+}
+
+/// A revocation list, as far as its freshness goes.
+#[derive(Clone, Debug)]
+pub(crate) struct RevocationList {
+    /// The file, as the configuration names it.
+    pub(crate) file: String,
+    /// Until when it holds, in seconds since 1970.
+    pub(crate) next_update: Option<i64>,
+}
+
+impl RevocationList {
+    /// Reads a list that was checked before.
+    pub(crate) fn new(file: &str, list: &CertificateRevocationListDer<'_>) -> Self {
+        let parsed = x509_parser::parse_x509_crl(list);
+        let next_update = parsed.ok().and_then(|(_, list)| list.next_update());
+        Self { file: file.to_owned(), next_update: next_update.map(|next| next.timestamp()) }
+    }
+
+    /// Whether it is past its nextUpdate: who needs it is refused.
+    pub(crate) fn is_stale(&self, now: UnixTime) -> bool {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        self.next_update.is_some_and(|next| next < now)
+    }
 }
 
 impl Credential {

@@ -71,7 +71,8 @@ pub(crate) fn kinds(config: &Config) -> Vec<CredentialKind> {
 }
 
 fn kind(credential: Credential) -> CredentialKind {
-    let Credential { name, verifier, constraint, ask_on_connect, accept_handshake } = credential;
+    let Credential { name, verifier, constraint, ask_on_connect, accept_handshake, .. } =
+        credential;
     let mut kind =
         CredentialKind::new(name, verifier).constraint(move |chain| constraint.check(chain));
     if ask_on_connect {

@@ -9,6 +9,7 @@
 //!
 //! The protocol is `countersign`'s; this crate does not know its frames.
 
+mod admin;
 mod body;
 mod caller;
 mod certificates;

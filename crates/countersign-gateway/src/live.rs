@@ -14,6 +14,7 @@ use crate::caller::{names_in, parse};
 use crate::certificates::offers;
 use crate::config::Config;
 use crate::connection::Shared;
+use crate::credential::{Credential, RevocationList};
 use crate::limits::Limits;
 use crate::names::Name;
 use crate::refusals::Meters;
@@ -30,9 +31,15 @@ pub(crate) struct State {
     /// For new connections over QUIC, if there are any.
     pub(crate) http3: Option<h3::Acceptor>,
     auth: Arc<AuthConfig>,
+    revocation_lists: Vec<(Arc<str>, RevocationList)>,
 }
 
 impl State {
+    /// The revocation lists, each with the credential that it is for.
+    pub(crate) fn revocation_lists(&self) -> impl Iterator<Item = (&str, &RevocationList)> {
+        self.revocation_lists.iter().map(|(credential, list)| (&**credential, list))
+    }
+
     /// Does all that can fail. `udp` is where HTTP/3 is served.
     pub(crate) fn new(
         config: &Config,
@@ -61,7 +68,13 @@ impl State {
             limits,
         });
         let acceptor = Acceptor::new(Arc::new(handshake::tls(config)?), Arc::clone(&auth));
-        Ok(Self { shared, acceptor, http3, auth })
+        let lists = |credential: &Credential| {
+            let name = Arc::clone(&credential.name);
+            let lists = credential.revocation_lists.clone();
+            lists.into_iter().map(move |list| (Arc::clone(&name), list))
+        };
+        let revocation_lists = config.credentials.iter().flat_map(lists).collect();
+        Ok(Self { shared, acceptor, http3, auth, revocation_lists })
     }
 }
 

@@ -25,6 +25,7 @@ struct Inner {
     udp: Option<SocketAddr>,
     /// What only a restart can change.
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     http3: bool,
     status: Mutex<ReloadStatus>,
     /// What the last attempt read, whatever came of it.
@@ -71,6 +72,7 @@ impl Reloader {
             live,
             udp,
             address: config.address,
+            admin: config.admin,
             http3: config.http3,
             status: Mutex::new(status),
             inputs: Mutex::new(config.inputs.clone()),
@@ -126,6 +128,9 @@ impl Inner {
         let config = loaded?;
         if config.address != self.address {
             return Err(ReloadError::Restart("address"));
+        }
+        if config.admin != self.admin {
+            return Err(ReloadError::Restart("admin"));
         }
         if config.http3 != self.http3 {
             return Err(ReloadError::Restart("http3"));

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::admin::{Admin, Watched};
 use crate::config::Config;
 use crate::live::Live;
 use crate::places::{Place, Places};
@@ -43,6 +45,14 @@ pub enum GatewayError {
         /// Why not.
         source: io::Error,
     },
+    /// The address cannot be listened on for the admin endpoints.
+    #[error("cannot listen on {address} for the admin endpoints: {source}")]
+    ListenAdmin {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// The TLS configuration cannot be made.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -57,6 +67,7 @@ pub struct Gateway {
     local_addr: SocketAddr,
     /// The other half of the listener, at the same port.
     endpoint: Option<quinn::Endpoint>,
+    admin: Option<Admin>,
     live: Arc<Live>,
     reloader: Reloader,
 }
@@ -83,10 +94,14 @@ impl Gateway {
             }
             None => None,
         };
+        let admin = match config.admin {
+            Some(address) => Some(Admin::bind(address).await?),
+            None => None,
+        };
         let live = Arc::new(live);
         let udp = endpoint.as_ref().map(|_| local_addr);
         let reloader = Reloader::new(Arc::clone(&live), &config, udp);
-        Ok(Self { listener, local_addr, endpoint, live, reloader })
+        Ok(Self { listener, local_addr, endpoint, admin, live, reloader })
     }
 
     /// What replaces the configuration while the gateway runs.
@@ -104,10 +119,28 @@ impl Gateway {
         self.endpoint.as_ref().map(|_| self.local_addr)
     }
 
+    /// The address of the admin endpoints, if there are any.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
     /// Serves until `shutdown` is ready, then takes no more connections, lets requests in flight
     /// finish for up to `limits.drain_timeout` and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, endpoint, live, .. } = self;
+        let udp = self.udp_addr();
+        let Self { listener, local_addr, endpoint, admin, live, reloader } = self;
+        let watched = Arc::new(Watched {
+            live: Arc::clone(&live),
+            reloader,
+            tcp: local_addr,
+            udp,
+            draining: AtomicBool::new(false),
+        });
+        // It ends when this does: whoever watches sees the end of the drain, too.
+        let mut telling = JoinSet::new();
+        if let Some(admin) = admin {
+            telling.spawn(admin.serve(Arc::clone(&watched)));
+        }
         let (ending, end) = watch::channel(false);
         let refusals = Arc::clone(&live.meters().refusals);
         let places = Places::new(Arc::clone(&refusals));
@@ -134,6 +167,7 @@ impl Gateway {
                 },
             }
         }
+        watched.draining.store(true, Ordering::SeqCst);
         drop(listener);
         if let Some(endpoint) = &endpoint {
             // New ones are refused; those that are there go on.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::files;
 use super::table::{At, Table};
-use crate::credential::{self, Constraint, Credential, PURPOSES};
+use crate::credential::{self, Constraint, Credential, PURPOSES, RevocationList};
 use crate::names::Pattern;
 
 const KEYS: [&str; 7] = [
@@ -91,15 +91,28 @@ fn one(
             empty_list(&table, "crl", "leave it out to check no revocation");
             None
         }
-        Some(list) => list.iter().map(|name| files::crls(source, name)).collect::<Option<Vec<_>>>(),
+        Some(list) => list
+            .iter()
+            .map(|name| files::crls(source, name).map(|lists| (name.value, lists)))
+            .collect::<Option<Vec<_>>>(),
         None if table.get("crl").is_some() => None,
         None => Some(Vec::new()),
     };
     let (trust, roots, lists) = (trust?, roots?, lists?);
-    match credential::verifier(provider, roots, lists.into_iter().flatten().collect()) {
-        Ok(verifier) => {
-            Some(Credential { name, verifier, constraint, ask_on_connect, accept_handshake })
-        }
+    let revocation_lists = lists
+        .iter()
+        .flat_map(|(file, lists)| lists.iter().map(|list| RevocationList::new(file, list)))
+        .collect();
+    let lists = lists.into_iter().flat_map(|(_, lists)| lists);
+    match credential::verifier(provider, roots, lists.collect()) {
+        Ok(verifier) => Some(Credential {
+            name,
+            verifier,
+            constraint,
+            ask_on_connect,
+            accept_handshake,
+            revocation_lists,
+        }),
         Err(error) => {
             source.mistake(
                 table.key_span("crl").unwrap_or(trust.span),

@@ -41,6 +41,8 @@ const TABLES: [&str; 7] = ["listen", "limits", "tls", "credentials", "pool", "ro
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) address: SocketAddr,
+    /// Where the gateway tells how it is, if anywhere.
+    pub(crate) admin: Option<SocketAddr>,
     /// Whether HTTP/3 is served on the same port.
     pub(crate) http3: bool,
     /// The first is the default. Never empty.
@@ -130,9 +132,10 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let limits = limits::read(&root);
     let routes = routes::read(&root, &names);
     let protocol = protocol(&root);
-    let (address, http3) = listen?;
+    let Listen { address, http3, admin } = listen?;
     let config = Config {
         address,
+        admin,
         http3,
         certificates: certificates?,
         credentials,
@@ -150,8 +153,14 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     Some(config)
 }
 
-/// The address, and whether HTTP/3 is on.
-fn listen(root: &Table<'_>) -> Option<(SocketAddr, bool)> {
+/// `[listen]`.
+struct Listen {
+    address: SocketAddr,
+    http3: bool,
+    admin: Option<SocketAddr>,
+}
+
+fn listen(root: &Table<'_>) -> Option<Listen> {
     let source = root.source();
     let Some(At { value, span }) = root.table("listen") else {
         if root.get("listen").is_none() {
@@ -164,25 +173,24 @@ fn listen(root: &Table<'_>) -> Option<(SocketAddr, bool)> {
         Some(_) => table.boolean("http3").map(|http3| http3.value),
         None => Some(false),
     };
-    if let Some(span) = table.key_span("admin") {
+    let admin = match table.get("admin") {
+        Some(_) => table.string("admin").and_then(|admin| socket(source, &admin)).map(Some),
+        None => Some(None),
+    };
+    let address = socket(source, &table.needed("address", "address = \"127.0.0.1:8443\"")?);
+    Some(Listen { address: address?, http3: http3?, admin: admin? })
+}
+
+fn socket(source: &Source<'_>, At { value, span }: &At<&str>) -> Option<SocketAddr> {
+    let address = value.parse().ok();
+    if address.is_none() {
         source.mistake(
-            span,
-            "the admin listener is not available in this version",
-            "leave `admin` out".to_owned(),
+            span.clone(),
+            format!("`{value}` is no address to listen on"),
+            "an IP address and a port: `127.0.0.1:8443`, `0.0.0.0:443`, `[::]:443`".to_owned(),
         );
     }
-    let At { value, span } = table.needed("address", "address = \"127.0.0.1:8443\"")?;
-    match value.parse() {
-        Ok(address) => Some((address, http3?)),
-        Err(_) => {
-            source.mistake(
-                span,
-                format!("`{value}` is no address to listen on"),
-                "an IP address and a port: `127.0.0.1:8443`, `0.0.0.0:443`, `[::]:443`".to_owned(),
-            );
-            None
-        }
-    }
+    address
 }
 
 fn pool(root: &Table<'_>) -> Option<Pool> {

@@ -168,19 +168,19 @@ gateway.toml:2:11: string values must be quoted, expected literal string
 }
 
 #[test]
-fn what_this_version_cannot_do_is_told() {
+fn what_to_listen_on_is_read_or_told() {
     says(
-        &with(LISTEN, "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = 1\nadmin = \"127.0.0.1:0\"\n"),
+        &with(LISTEN, "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = 1\nadmin = \"9090\"\n"),
         r#"
 gateway.toml:3:9: `http3` in [listen] must be true or false
  3 | http3 = 1
    |         ^
    = found: integer
 
-gateway.toml:4:1: the admin listener is not available in this version
- 4 | admin = "127.0.0.1:0"
-   | ^^^^^
-   = leave `admin` out
+gateway.toml:4:9: `9090` is no address to listen on
+ 4 | admin = "9090"
+   |         ^^^^^^
+   = an IP address and a port: `127.0.0.1:8443`, `0.0.0.0:443`, `[::]:443`
 "#,
     );
     let folder = folder();

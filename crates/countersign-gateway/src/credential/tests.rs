@@ -124,6 +124,7 @@ fn the_handshake_hints_at_the_issuers_of_accepting_credentials_once() {
         constraint: Constraint::default(),
         ask_on_connect: false,
         accept_handshake,
+        revocation_lists: Vec::new(),
     };
     let pki = test_pki();
     let credentials = [

@@ -7,6 +7,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod admin;
 mod decisions;
 mod hostile;
 mod http1;

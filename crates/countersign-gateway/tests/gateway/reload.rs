@@ -55,6 +55,11 @@ async fn what_is_wrong_changes_nothing(version: Version) {
         ("gateway.toml", good.replace("path", "pth"), "pth"),
         ("gateway.toml", good.replace("server.key", "gone.key"), "gone.key"),
         ("gateway.toml", restart, "listen.address"),
+        (
+            "gateway.toml",
+            good.replace("[[tls]]", "admin = \"127.0.0.1:0\"\n[[tls]]"),
+            "listen.admin",
+        ),
         ("gateway.toml", good.replace("http3 = true", "http3 = false"), "listen.http3"),
         ("server.key", test_pki().device.key_pem(), "server.key"),
         ("user.crl", "-----BEGIN X509 CRL-----\nAAAA".to_owned(), "user.crl"),

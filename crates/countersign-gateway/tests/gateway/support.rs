@@ -212,6 +212,7 @@ pub(crate) async fn nobody() -> SocketAddr {
 /// A gateway that runs.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -273,12 +274,13 @@ forward = { identities = true }
         let gateway = gateway.unwrap();
         let address = gateway.local_addr();
         assert!(gateway.udp_addr().is_none_or(|udp| udp == address));
+        let admin = gateway.admin_addr();
         let reloader = gateway.reloader().clone();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
         }));
-        Self { address, reloader, stop: Some(stop), task, files }
+        Self { address, admin, reloader, stop: Some(stop), task, files }
     }
 
     /// The path of one of its files.
