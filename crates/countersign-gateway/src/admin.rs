@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::credential::RevocationList;
 use crate::live::Live;
+use crate::metrics;
 use crate::reload::Reloader;
 use crate::server::GatewayError;
 
@@ -106,7 +107,11 @@ fn answer<B>(request: &Request<B>, watched: &Watched) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => readiness(watched),
-        _ => text(StatusCode::NOT_FOUND, "There are /healthz and /readyz.\n"),
+        "/metrics" => match metrics::render(&watched.live, &watched.reloader) {
+            Ok(body) => typed(StatusCode::OK, metrics::MEDIA_TYPE, Bytes::from(body)),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written.\n"),
+        },
+        _ => text(StatusCode::NOT_FOUND, "There are /healthz, /readyz and /metrics.\n"),
     }
 }
 

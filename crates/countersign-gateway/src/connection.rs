@@ -28,6 +28,7 @@ use crate::body::{Begun, Received, Relayed};
 use crate::headers;
 use crate::limits::Limits;
 use crate::live::Live;
+use crate::metrics::{Protocol, Traffic};
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
@@ -65,14 +66,17 @@ pub(crate) async fn serve(
 ) {
     let shared = live.shared();
     let h2 = stream.alpn() == Some(b"h2");
+    let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
+    let _open = live.meters().traffic.connection(protocol);
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
         let (shared, session) = (live.shared(), Arc::clone(&session));
+        let traffic = Arc::clone(&live.meters().traffic);
         async move {
             let request = request.map(Either::Left);
-            let mut response = answer(&shared, &session, request, exchange).await;
+            let mut response = answer(&shared, &session, &traffic, request, exchange).await;
             if let Some(alt_svc) = &shared.alt_svc {
                 response.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
@@ -108,6 +112,7 @@ pub(crate) async fn serve_quic(
     shutdown: watch::Receiver<bool>,
 ) {
     let shared = live.shared();
+    let _open = live.meters().traffic.connection(Protocol::Http3);
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let (idle_timeout, closing_timeout) = (shared.limits.idle, shared.limits.closing);
@@ -144,6 +149,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
     fn call(&mut self, request: Request<h3::RequestBody>) -> Self::Future {
         let exchange = self.activity.begin();
         let (shared, session) = (self.live.shared(), Arc::clone(&self.session));
+        let traffic = Arc::clone(&self.live.meters().traffic);
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -153,7 +159,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
                 Begun::at_once(body)
             };
             let request = Request::from_parts(parts, Either::Right(body));
-            Ok(answer(&shared, &session, request, exchange).await)
+            Ok(answer(&shared, &session, &traffic, request, exchange).await)
         })
     }
 }
@@ -161,14 +167,19 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
 async fn answer(
     shared: &Shared,
     session: &Session,
+    traffic: &Traffic,
     request: Request<Received>,
     exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
-    let method = parts.method.clone();
+    let (method, protocol) = (parts.method.clone(), Protocol::from(parts.version));
     match relay(shared, session, parts, body, exchange).await {
-        Ok(response) => response.map(Either::Right),
+        Ok(response) => {
+            traffic.request(protocol, response.status().as_u16(), "");
+            response.map(Either::Right)
+        }
         Err(problem) => {
+            traffic.request(protocol, problem.status().as_u16(), problem.kind.label());
             tracing::info!(
                 client = %session.client(),
                 %method,

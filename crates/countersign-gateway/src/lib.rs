@@ -23,6 +23,7 @@ mod handshake;
 mod headers;
 mod limits;
 mod live;
+mod metrics;
 mod names;
 mod path;
 mod places;

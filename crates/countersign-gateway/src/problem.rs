@@ -108,6 +108,13 @@ struct Row {
 }
 
 impl Kind {
+    /// Its name where only names count: the last part of its `urn:countersign:` or its error type in
+    /// `Proxy-Status`.
+    pub(crate) fn label(self) -> &'static str {
+        let row = self.row();
+        row.name.unwrap_or(row.proxy_error)
+    }
+
     fn row(self) -> Row {
         let forbidden = |name, title| Row {
             name: Some(name),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::metrics::Traffic;
+
 /// Which limit it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
@@ -79,6 +81,8 @@ impl Refusals {
 pub(crate) struct Meters {
     /// What the limits refused.
     pub(crate) refusals: Arc<Refusals>,
+    /// What passed.
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 #[cfg(test)]

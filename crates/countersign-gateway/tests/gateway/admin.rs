@@ -1,5 +1,6 @@
 //! What the gateway tells whoever watches over it.
 
+use countersign_testkit::tls::test_pki;
 use countersign_testkit::within;
 use http::{Request, StatusCode};
 use hyper::client::conn::http1;
@@ -7,7 +8,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::support::{Answer, Backend, Body, HEAD, Http1, Running, empty, full, serve, try_start};
+use crate::support::{
+    Answer, Backend, Body, Client, HEAD, Http1, Running, Version, empty, full, serve, try_start,
+};
 
 fn with_admin(upstream: &str) -> String {
     let head = HEAD.replace("http3 = true", "http3 = true\nadmin = \"127.0.0.1:0\"");
@@ -118,4 +121,60 @@ async fn an_address_that_is_taken_is_told_at_the_start() {
         .replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{address}\""));
     let error = try_start(&text).await.unwrap_err().to_string();
     assert!(error.contains(&address) && error.contains("admin"), "{error}");
+}
+
+/// The value of the metric whose line begins with `name`, labels included.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.trim().parse().ok()
+}
+
+#[tokio::test]
+async fn what_is_counted_can_be_scraped_and_names_nobody() {
+    let backend = Backend::start().await;
+    let config = with_admin(&backend.address.to_string())
+        .replace("path = \"/\"", "path = \"/user/\"\nrequire = [\"user\"]");
+    let gateway = Running::start(&config).await;
+    let pki = test_pki();
+    let scrape = async || {
+        let answer = ask(&gateway, "GET", "/metrics").await;
+        assert!(answer.headers["content-type"].to_str().unwrap().contains("openmetrics"));
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    };
+    let alice = Client::showing(Version::Http2, &gateway, &[&pki.alice]).await;
+    let nobody = Client::showing(Version::Http3, &gateway, &[]).await;
+    assert_eq!(alice.get("/user/").await.status, 200);
+    assert_eq!(alice.get("/elsewhere").await.status, 404);
+    assert_eq!(nobody.get("/user/").await.status, 403);
+
+    let text = scrape().await;
+    let requests = |protocol: &str, status: u16, reason: &str| {
+        let labels = format!("protocol=\"{protocol}\",status=\"{status}\",reason=\"{reason}\"");
+        metric(&text, &format!("countersign_gateway_requests_total{{{labels}}}"))
+    };
+    assert_eq!(requests("h2", 200, ""), Some(1.0), "{text}");
+    assert_eq!(requests("h2", 404, "destination_not_found"), Some(1.0), "{text}");
+    assert_eq!(requests("h3", 403, "credential-declined"), Some(1.0), "{text}");
+    let open = |protocol| {
+        metric(&text, &format!("countersign_gateway_connections{{protocol=\"{protocol}\"}}"))
+    };
+    assert_eq!((open("h2"), open("h3")), (Some(1.0), Some(1.0)), "{text}");
+    assert_eq!(
+        metric(&text, "countersign_gateway_configurations_loaded_total"),
+        Some(1.0),
+        "{text}"
+    );
+    assert_eq!(metric(&text, "countersign_gateway_configuration_refused"), Some(0.0), "{text}");
+    let list = "countersign_gateway_revocation_list_next_update_seconds{credential=\"user\",file=\"user.crl\"}";
+    assert!(metric(&text, list).is_some_and(|at| at > 1.0e9), "{text}");
+    assert!(text.ends_with("# EOF\n") && !text.contains("alice"), "{text}");
+    let described = include_str!("../../../../docs/operations.md");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(described.contains(name), "docs/operations.md does not know {name}");
+    }
+
+    gateway.write("gateway.toml", "nonsense");
+    gateway.reload().await.unwrap_err();
+    assert_eq!(metric(&scrape().await, "countersign_gateway_configuration_refused"), Some(1.0));
 }
