@@ -79,9 +79,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Warnings and worse go to standard error; `RUST_LOG` asks for more.
+/// Warnings and worse, and what becomes of reloads, go to standard error; `RUST_LOG` asks for more.
 fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let usual = || EnvFilter::new("warn,countersign_gateway::reload=info");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -33,6 +33,7 @@ use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 use crate::session::Session;
+use crate::trace;
 use crate::upstream::{Answered, Upstreams};
 
 /// What all connections share.
@@ -215,6 +216,8 @@ async fn relay(
         &authority,
         route.upstream.version(),
     );
+    headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
+    trace::pass_or_begin(&mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
     let target = match parts.uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{}?{query}", path.as_str())),
@@ -233,7 +236,9 @@ async fn relay(
             "The upstream switched to a protocol that it was not asked for.",
         ));
     }
+    let received = response.version();
     headers::prepare_response(response.headers_mut());
+    headers::add_via(response.headers_mut(), received, &shared.proxy_name);
     *response.version_mut() = Version::default();
     Ok(response.map(|body| Relayed::new(body, headers::prepare_response_trailers, exchange)))
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use http::header::{
     ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 use http::{HeaderValue, Version};
 
@@ -64,6 +64,20 @@ pub(crate) fn prepare_request(
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(X_FORWARDED_HOST, authority.clone());
+}
+
+/// Says that the message came this way (RFC 9110, section 7.6.3): over which version of HTTP, and by whom it
+/// is passed on.
+pub(crate) fn add_via(headers: &mut HeaderMap, received: Version, name: &str) {
+    let version = match received {
+        Version::HTTP_3 => "3",
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    if let Ok(via) = HeaderValue::try_from(format!("{version} {name}")) {
+        headers.append(VIA, via);
+    }
 }
 
 /// The only element of `Forwarded`: RFC 7239, section 4, wants an IPv6 address in brackets and quotes.

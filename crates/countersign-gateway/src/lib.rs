@@ -35,6 +35,7 @@ mod reload;
 mod route;
 mod server;
 mod session;
+mod trace;
 mod upstream;
 
 pub use config::{Config, ConfigError, Diagnostic};

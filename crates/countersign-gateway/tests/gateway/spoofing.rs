@@ -6,11 +6,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{Backend, Client, Http1, Running, Seen, Version, for_both_versions};
+use crate::support::{Backend, Client, Http1, Running, Seen, Version, empty, for_both_versions};
 
 for_both_versions! {
     no_spelling_comes_through_on_any_route,
     the_address_is_the_connections_and_the_host_the_requests,
+    the_way_is_told_and_the_trace_goes_on,
 }
 
 /// Names that some backend takes for an identity field.
@@ -135,4 +136,22 @@ async fn the_address_is_the_connections_and_the_host_the_requests(version: Versi
     assert_eq!(seen.header("x-forwarded-host"), Some(client.authority.as_str()));
     assert_eq!(seen.header("te"), Some("trailers"));
     assert!(!seen.headers.contains_key("x_forwarded_host"));
+}
+
+async fn the_way_is_told_and_the_trace_goes_on(version: Version) {
+    let backend = Backend::start().await;
+    let gateway = Running::open(&format!("http://{}", backend.address)).await;
+    let client = Client::showing(version, &gateway, &[]).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = client.request("/").header("via", "1.0 before").header("traceparent", parent);
+    let answer = client.send(request.body(empty()).unwrap()).await;
+    assert_eq!(answer.headers["via"], "1.1 localhost");
+    let received = if version == Version::Http2 { "2 localhost" } else { "3 localhost" };
+    let seen = backend.only();
+    let via: Vec<_> = seen.headers.get_all("via").iter().collect();
+    assert_eq!(via, ["1.0 before", received]);
+    assert_eq!(seen.header("traceparent"), Some(parent));
+    client.get("/").await;
+    let begun = backend.seen().pop().unwrap();
+    assert!(begun.header("traceparent").is_some_and(|begun| begun != parent && begun.len() == 55));
 }
