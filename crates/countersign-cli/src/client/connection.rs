@@ -326,6 +326,9 @@ impl Connection {
     pub(crate) async fn close(self) -> Ended {
         let Self { facts, handle, sender, driver, points, ended } = self;
         if let Some(ended) = ended {
+            if let Sender::H3(quic) = sender {
+                quic.linger().await;
+            }
             return ended;
         }
         if let Sender::H3(quic) = sender {

@@ -215,13 +215,17 @@ impl Quic {
         ended(Some(error), handle.closed_reason().as_ref(), closed.as_ref(), points)
     }
 
+    /// Waits until the farewell of a connection that was closed has got out, before the process ends.
+    pub(super) async fn linger(&self) {
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
+
     /// Closes, and tells how the connection ended.
     pub(super) async fn close(self, handle: &ClientHandle, points: &CodePoints) -> Ended {
         let quic = self.client.quic();
         let before = quic.close_reason();
         quic.close(VarInt::try_from(H3_NO_ERROR).unwrap_or(VarInt::MAX), b"");
-        // The farewell has to get out before the process ends.
-        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+        self.linger().await;
         ended(None, handle.closed_reason().as_ref(), before.as_ref(), points)
     }
 }
