@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     }
     // Before anybody can know that it runs, so that no signal finds it unprepared.
     let mut signals = StopSignals::new().map_err(|error| failed(&error))?;
+    let reload_requests = reload_requests();
     let gateway = Gateway::bind(config).await.map_err(|error| failed(&error))?;
     let mut out = std::io::stdout();
     let udp = gateway.udp_addr().map(|address| format!(" udp={address}")).unwrap_or_default();
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let _ = writeln!(out, "listening tcp={}{udp}{admin}", gateway.local_addr())
         .and_then(|()| out.flush());
     let following =
-        tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests()));
+        tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests));
     supervisor::notify(State::Ready);
     let (stop, stopped) = oneshot::channel::<()>();
     let second = async move {

@@ -24,6 +24,9 @@ use crate::failure::{Exit, Failure};
 const HEAD_START: Duration = Duration::from_millis(250);
 /// How often something is sent on a connection that waits for a response, so that it does not time out.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a connection that failed may take to be closed: the code is only sent once the handshake is
+/// confirmed, for which the backend waits 3 seconds.
+const CLOSING: Duration = Duration::from_secs(4);
 /// TLS alerts that say what is wrong with a certificate (RFC 8446, section 6.2): bad_certificate to
 /// certificate_unknown, and unknown_ca.
 const CERTIFICATE_ALERTS: [u64; 6] = [42, 43, 44, 45, 46, 48];
@@ -211,7 +214,7 @@ impl Quic {
         points: &CodePoints,
     ) -> Ended {
         // The stack may know of the end before QUIC has the details.
-        let closed = tokio::time::timeout(FAREWELL, self.client.quic().closed()).await.ok();
+        let closed = tokio::time::timeout(CLOSING, self.client.quic().closed()).await.ok();
         ended(Some(error), handle.closed_reason().as_ref(), closed.as_ref(), points)
     }
 
