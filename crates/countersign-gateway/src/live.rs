@@ -121,16 +121,17 @@ impl Live {
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
         let state = State::new(config, udp, Arc::clone(&self.certificates))?;
-        let before = self.current.swap(Arc::new(state));
-        self.certificates.replace(offers(&config.certificates));
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        earlier.push(Arc::downgrade(&before.auth));
-        drop(before);
+        earlier.push(Arc::downgrade(&self.current.load().auth));
         earlier.retain(|auth| auth.strong_count() > 0);
+        // No request goes by the new routes with an identity that the new trust does not grant. The new rules
+        // for asking were just made of the same credentials, so this does not fail half-way.
         let mut lost = 0;
         for auth in earlier.iter().filter_map(Weak::upgrade) {
             lost += auth.replace_credentials(handshake::kinds(config))?;
         }
+        self.certificates.replace(offers(&config.certificates));
+        self.current.store(Arc::new(state));
         Ok(lost)
     }
 }
