@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::h3;
@@ -10,6 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 /// The body of a request, from HTTP/1.1 or 2, or from HTTP/3.
 pub(crate) type Received = Either<Incoming, Begun>;
@@ -31,9 +33,10 @@ impl Begun {
         Self { inner, first: None }
     }
 
-    /// Waits until there is some of the body, or certainly none.
-    pub(crate) async fn wait(mut inner: h3::RequestBody) -> Self {
-        let first = inner.frame().await;
+    /// Waits until there is some of the body, or certainly none; after `limit` it counts as one that may still
+    /// come, which has its own time to move.
+    pub(crate) async fn wait(mut inner: h3::RequestBody, limit: Duration) -> Self {
+        let first = timeout(limit, inner.frame()).await.ok().flatten();
         Self { inner, first }
     }
 }

@@ -155,7 +155,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
             let (parts, body) = request.into_parts();
             let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
             let body = if bodiless && !parts.headers.contains_key(CONTENT_LENGTH) {
-                Begun::wait(body).await
+                Begun::wait(body, shared.limits.headers).await
             } else {
                 Begun::at_once(body)
             };

@@ -28,7 +28,7 @@ pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::R
         let inputs = reloader.inputs();
         folders.watch(&inputs);
         // What changed before the folders were watched is found by looking.
-        let forced = if inputs.iter().any(Input::has_changed) {
+        let forced = if have_changed(&inputs).await {
             false
         } else {
             tokio::select! {
@@ -43,11 +43,19 @@ pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::R
                 () = sleep_until(Instant::now() + PERIOD) => false,
             }
         };
-        if forced || inputs.iter().any(Input::has_changed) {
+        if forced || have_changed(&inputs).await {
             // Why it failed is told already.
             let _told = reloader.reload(&file).await;
         }
     }
+}
+
+/// Whether something else is in one of the files now. Reading may take its time, which no task that serves
+/// has.
+async fn have_changed(inputs: &[Input]) -> bool {
+    let inputs = inputs.to_vec();
+    let looking = tokio::task::spawn_blocking(move || inputs.iter().any(Input::has_changed));
+    looking.await.unwrap_or(false)
 }
 
 /// Waits until nothing was noticed for a while.

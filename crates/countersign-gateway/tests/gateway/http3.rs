@@ -174,3 +174,16 @@ async fn what_is_no_quic_harms_nobody() {
     let client = Client::plain(Version::Http3, &gateway, None).await;
     assert_eq!(client.get("/public/").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_get_that_never_ends_is_not_waited_for_without_end() {
+    // The backend answers at once, whatever may still come.
+    let address = serve(|_| async { Response::new(full("hello")) }).await;
+    let head = format!("{HEAD}[limits]\nheader_timeout = \"100ms\"\n");
+    let text = format!("{head}[[routes]]\npath = \"/\"\nupstream = \"http://{address}\"\n");
+    let gateway = Running::start(&text).await;
+    let client = Client::plain(Version::Http3, &gateway, None).await;
+    let open = StreamBody::new(futures_util::stream::pending()).boxed_unsync();
+    let answer = within(client.send(client.request("/").body(open).unwrap())).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"hello"[..]));
+}
