@@ -141,7 +141,9 @@ impl Upstreams {
                 }
                 Err(failure) => failure,
             };
-            if let Some(time) = server.failed(Instant::now()) {
+            // A client must not be able to get a server left out for others.
+            let by_client = failure.by_client || progress.is_broken();
+            if !by_client && let Some(time) = server.failed(Instant::now()) {
                 tracing::warn!(server = %target, ?time, "a server of an upstream is left out");
             }
             let again = tried.is_none()
@@ -216,13 +218,13 @@ async fn in_time<T>(
         match timeout_at(deadline, sending.as_mut()).await {
             Ok(outcome) => return outcome,
             Err(_) if progress.deadline(IDLE_TIMEOUT, FIRST_BYTE_TIMEOUT) > deadline => {}
-            Err(_) => return Err(Failure::late()),
+            Err(_) => return Err(Failure::late(progress.is_awaited())),
         }
     }
 }
 
 fn malformed(detail: &str) -> Failure {
-    Failure { problem: Problem::new(Kind::BadRequest, detail), unsent: false }
+    Failure { problem: Problem::new(Kind::BadRequest, detail), unsent: false, by_client: true }
 }
 
 fn uri(authority: Authority, path: PathAndQuery) -> Result<Uri, Failure> {

@@ -16,6 +16,8 @@ pub(super) struct Failure {
     pub(super) problem: Problem,
     /// Certainly nothing of the request was sent.
     pub(super) unsent: bool,
+    /// It is the client that did not go on, not the server.
+    pub(super) by_client: bool,
 }
 
 impl Failure {
@@ -43,18 +45,23 @@ impl Failure {
         } else {
             (Kind::UpstreamClosed, "The upstream closed the connection before it had answered.")
         };
-        Self { problem: Problem::new(kind, detail), unsent: connecting }
+        Self { problem: Problem::new(kind, detail), unsent: connecting, by_client: false }
     }
 
     /// A connection that was not there in time.
     pub(super) fn not_accepted() -> Self {
-        Self { problem: Problem::new(Kind::UpstreamTimeout, NOT_IN_TIME), unsent: true }
+        let problem = Problem::new(Kind::UpstreamTimeout, NOT_IN_TIME);
+        Self { problem, unsent: true, by_client: false }
     }
 
-    /// A response that did not begin in time.
-    pub(super) fn late() -> Self {
-        let detail = "The upstream did not answer in time.";
-        Self { problem: Problem::new(Kind::UpstreamLate, detail), unsent: false }
+    /// A response that did not begin in time; `by_client` where the request's body stood still.
+    pub(super) fn late(by_client: bool) -> Self {
+        let detail = if by_client {
+            "The request's body did not go on in time, and the upstream did not answer without it."
+        } else {
+            "The upstream did not answer in time."
+        };
+        Self { problem: Problem::new(Kind::UpstreamLate, detail), unsent: false, by_client }
     }
 
     /// The same, where it is known that nothing was sent.

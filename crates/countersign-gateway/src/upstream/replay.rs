@@ -19,17 +19,33 @@ pub(super) struct Progress(Mutex<Moved>);
 struct Moved {
     last: Instant,
     ended: bool,
+    /// The client broke it off, or sent something else than it had announced.
+    broken: bool,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self(Mutex::new(Moved { last: Instant::now(), ended: false }))
+        Self(Mutex::new(Moved { last: Instant::now(), ended: false, broken: false }))
     }
 
     fn moved(&self, ended: bool) {
         let mut moved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         moved.last = Instant::now();
         moved.ended |= ended;
+    }
+
+    fn broke(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).broken = true;
+    }
+
+    /// Whether the client failed to send it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).broken
+    }
+
+    /// Whether there is still some of it to come.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).ended
     }
 
     /// When the body moved last.
@@ -40,7 +56,7 @@ impl Progress {
     /// When a response has to have begun: `idle` after the body moved last, or `first_byte` after its
     /// end.
     pub(super) fn deadline(&self, idle: Duration, first_byte: Duration) -> Instant {
-        let Moved { last, ended } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Moved { last, ended, .. } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last + if ended { first_byte } else { idle }
     }
 }
@@ -168,6 +184,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Lent<B> {
             tape.pieces = Vec::new();
         }
         *next = tape.pieces.len();
+        if let Some(Err(_)) = &frame {
+            progress.broke();
+        }
         progress.moved(frame.is_none() || tape.rest.is_end_stream());
         Poll::Ready(frame)
     }

@@ -187,3 +187,26 @@ async fn a_get_that_never_ends_is_not_waited_for_without_end() {
     let answer = within(client.send(client.request("/").body(open).unwrap())).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"hello"[..]));
 }
+
+#[tokio::test]
+async fn clients_cannot_get_a_server_left_out() {
+    let servers = [Backend::start().await, Backend::start().await];
+    let list = servers.each_ref().map(|server| format!("\"http://{}\"", server.address)).join(", ");
+    let text = format!("{HEAD}[[routes]]\npath = \"/\"\nupstream = [{list}]\n");
+    let gateway = Running::start(&text).await;
+    // Three in a row would be enough for one of the two, five leave the other one in.
+    for _ in 0..5 {
+        let client = Client::plain(Version::Http3, &gateway, None).await;
+        let frames = [Ok(Frame::data(Bytes::from_static(b"four")))];
+        let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+        let request = client.request("/").method("POST").header("content-length", "5");
+        let _broken = within(client.start(request.body(body).unwrap())).await;
+    }
+    let client = Client::plain(Version::Http3, &gateway, None).await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    for server in &servers {
+        assert_eq!(server.seen().len(), 2, "both get requests in turn");
+    }
+}
