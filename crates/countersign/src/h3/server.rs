@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::{BoxError, RequestBody};
-use crate::server::{AuthConfig, AuthHandle, Listening, ServerLink, ServerSession};
+use crate::server::{AuthConfig, AuthHandle, Listening, Observer, ServerLink, ServerSession};
 
 /// Turns QUIC connections into [`Connection`]s. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,6 +67,24 @@ impl Acceptor {
         &self,
         incoming: quinn::Incoming,
     ) -> Result<(Connection, AuthHandle), AcceptError> {
+        self.accept_with(incoming, None).await
+    }
+
+    /// The same; `observer` is told what becomes of the connection's identities, from those of the
+    /// handshake on.
+    pub async fn accept_observed(
+        &self,
+        incoming: quinn::Incoming,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Connection, AuthHandle), AcceptError> {
+        self.accept_with(incoming, Some(observer)).await
+    }
+
+    async fn accept_with(
+        &self,
+        incoming: quinn::Incoming,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<(Connection, AuthHandle), AcceptError> {
         // Awaiting the connection, not its 0-RTT form, is what keeps early data out.
         let (quic, hello) = match &self.tls {
             Some((quic, tls)) if self.auth.server_certificates.is_some() => {
@@ -81,7 +99,7 @@ impl Acceptor {
         let values = countersign_h3::exporter_values(&quic, &self.auth.provider)
             .inspect_err(|reason| tracing::debug!(%reason, "connection without the extension"))
             .ok();
-        let session = ServerSession::new(Arc::clone(&self.auth), values, hello);
+        let session = ServerSession::new(Arc::clone(&self.auth), values, hello, observer);
         let chain = quic.peer_identity().and_then(|chain| chain.downcast().ok());
         if let Some::<Box<Vec<CertificateDer<'static>>>>(chain) = chain {
             session.grant_handshake(&chain);

@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::hello::Listening;
 use super::session::{ServerLink, ServerSession};
-use super::{AuthConfig, AuthHandle};
+use super::{AuthConfig, AuthHandle, Observer};
 use crate::ALPN_H2;
 use crate::stream::{MaybeTapped, exporter_values};
 
@@ -38,6 +38,31 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        self.accept_with(io, |_| None).await
+    }
+
+    /// The same; whoever `observe` returns is told what becomes of the connection's identities, from those of
+    /// the handshake on.
+    pub async fn accept_observed<IO, O>(
+        &self,
+        io: IO,
+        observe: impl FnOnce(&ServerConnection) -> Arc<O>,
+    ) -> io::Result<(ServerStream<IO>, AuthHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+        O: Observer,
+    {
+        self.accept_with(io, |connection| Some(observe(connection) as Arc<dyn Observer>)).await
+    }
+
+    async fn accept_with<IO>(
+        &self,
+        io: IO,
+        observe: impl FnOnce(&ServerConnection) -> Option<Arc<dyn Observer>>,
+    ) -> io::Result<(ServerStream<IO>, AuthHandle)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         let (tls, listening) = match &self.auth.server_certificates {
             Some(_) => {
                 let (tls, listening) = Listening::on(self.tls.config());
@@ -55,7 +80,8 @@ impl Acceptor {
             None
         };
         let tapped = values.is_some();
-        let session = ServerSession::new(Arc::clone(&self.auth), values, hello);
+        let session =
+            ServerSession::new(Arc::clone(&self.auth), values, hello, observe(connection));
         if let Some(chain) = connection.peer_certificates() {
             let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
             session.grant_handshake(&chain);

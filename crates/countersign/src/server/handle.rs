@@ -86,9 +86,17 @@ impl AuthHandle {
         //= specs/client-certs.md#decisions-identities
         //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
         let deadline = self.config().answer_timeout;
-        tokio::time::timeout(deadline, self.resolve(credential))
-            .await
-            .unwrap_or(Err(Denied::Timeout))
+        let answered = tokio::time::timeout(deadline, self.resolve(credential)).await;
+        answered.unwrap_or_else(|_| {
+            self.session.overdue(credential);
+            Err(Denied::Timeout)
+        })
+    }
+
+    /// Looks at every identity of this connection again, as [`AuthConfig::reevaluate`] does for all: what has
+    /// expired is gone, and is asked for anew. Returns how many were taken away.
+    pub fn reevaluate(&self) -> usize {
+        self.session.reevaluate_now()
     }
 
     async fn resolve(&self, credential: &str) -> Outcome {

@@ -9,6 +9,7 @@ mod identity;
 mod kinds;
 mod layer;
 mod live;
+mod observer;
 mod offering;
 mod session;
 
@@ -18,6 +19,7 @@ pub use config::{AuthConfig, AuthConfigBuilder, ConfigError, CredentialKind};
 pub use handle::{AuthHandle, Denied};
 pub use identity::{Identity, Source};
 pub use layer::{RequireCredential, RequireCredentialLayer, WithAuthHandle};
+pub use observer::{Event, Loss, Observer};
 pub use offering::OfferError;
 
 #[cfg(feature = "h3")]

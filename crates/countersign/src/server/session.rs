@@ -22,13 +22,14 @@ use tokio::sync::{Notify, watch};
 use super::hello::Hello;
 use super::kinds::{Kind, Kinds};
 use super::offering::Offering;
-use super::{AuthConfig, CredentialKind, Denied, Identity, Source};
+use super::{AuthConfig, CredentialKind, Denied, Event, Identity, Loss, Observer, Source};
 
 /// What became of a question, for everybody who asked it.
 pub(super) type Outcome = Result<Identity, Denied>;
 
 pub(crate) struct ServerSession {
     config: Arc<AuthConfig>,
+    observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
     waker: AtomicWaker,
     /// Set when `poll_transmit` may have something; keeps the lock out of the fast path.
@@ -65,6 +66,8 @@ pub(super) struct State {
 struct Ask {
     credential: Arc<str>,
     outcome: watch::Sender<Option<Outcome>>,
+    /// Somebody has given up waiting for it.
+    overdue: bool,
 }
 
 /// What someone who requires a credential has to do next.
@@ -84,6 +87,7 @@ impl ServerSession {
         config: Arc<AuthConfig>,
         values: Option<ExporterValues>,
         hello: Option<Hello>,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Arc<Self> {
         let provider = &config.provider;
         let machine = values.map(|values| {
@@ -106,6 +110,7 @@ impl ServerSession {
         };
         let session = Arc::new(Self {
             config,
+            observer,
             state: Mutex::new(state),
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
@@ -121,18 +126,46 @@ impl ServerSession {
     /// Grants what a certificate from the handshake is accepted as.
     pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
         let now = UnixTime::now();
-        let mut state = self.lock();
         for kind in self.config.credentials.current().iter() {
             match kind.evaluate_handshake(chain, now) {
                 None => {}
                 Some(Ok(())) => {
                     let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
-                    state.identities.push(identity);
+                    self.lock().identities.push(identity.clone());
+                    self.tell(|| Event::Proven(identity));
                 }
                 Some(Err(rejection)) => {
-                    state.handshake_rejected.push((Arc::clone(kind.name()), rejection));
+                    let credential = Arc::clone(kind.name());
+                    self.lock().handshake_rejected.push((Arc::clone(&credential), rejection));
+                    let reason = Denied::Rejected(rejection);
+                    self.tell(|| Event::rejected(Some(credential), chain, reason));
                 }
             }
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(observer) = &self.observer {
+            observer.event(&event());
+        }
+    }
+
+    fn tell_lost(&self, identities: Vec<Identity>, reason: Loss) {
+        for identity in identities {
+            self.tell(|| Event::Lost(identity, reason));
+        }
+    }
+
+    /// Somebody has waited for `credential` in vain.
+    pub(super) fn overdue(&self, credential: &str) {
+        let mut state = self.lock();
+        let asked = state.asks.values_mut().find(|ask| &*ask.credential == credential);
+        if let Some(ask) = asked
+            && !std::mem::replace(&mut ask.overdue, true)
+        {
+            let credential = Arc::clone(&ask.credential);
+            drop(state);
+            self.tell(|| Event::Unanswered { credential });
         }
     }
 
@@ -273,12 +306,20 @@ impl ServerSession {
                 // They were replaced meanwhile, and what is granted now would not be looked at again.
                 continue;
             }
+            let mut replaced = Vec::new();
             for identity in outcomes.iter().flatten() {
-                state.grant(identity.clone());
+                replaced.extend(state.grant(identity.clone()));
             }
-            if generic {
+            let ask = if generic {
                 state.verifying -= 1;
-            } else if let Some(ask) = state.asks.remove(&id) {
+                None
+            } else {
+                state.asks.remove(&id)
+            };
+            drop(state);
+            self.tell_lost(replaced, Loss::Replaced);
+            self.tell_answer(credential, decided.as_ref(), &outcomes);
+            if let Some(ask) = ask {
                 let outcome = outcomes.into_iter().next().unwrap_or(Err(Denied::Declined));
                 ask.outcome.send_replace(Some(outcome));
             }
@@ -287,23 +328,57 @@ impl ServerSession {
         self.changed.notify_waiters();
     }
 
+    /// `outcomes` has one for each credential that the answer could have been.
+    fn tell_answer(
+        &self,
+        credential: Option<Arc<str>>,
+        proven: Option<&Proven>,
+        outcomes: &[Outcome],
+    ) {
+        let Some(proven) = proven else {
+            if let Some(credential) = credential {
+                self.tell(|| Event::Declined { credential });
+            }
+            return;
+        };
+        for identity in outcomes.iter().flatten() {
+            self.tell(|| Event::Proven(identity.clone()));
+        }
+        let reason = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        if let Some(reason) = reason.filter(|_| !outcomes.iter().any(Result::is_ok)) {
+            self.tell(|| Event::rejected(credential, proven.chain(), *reason));
+        }
+    }
+
     /// Takes away what `kinds` do not grant any more; returns how many identities that were.
     pub(super) fn reevaluate(&self, kinds: &Kinds, now: UnixTime) -> usize {
         let lost: Vec<_> = self
             .identities()
             .into_iter()
-            .filter(|identity| {
-                let kind = kinds.get(identity.credential());
-                let verdict = kind.map(|wanted| wanted.kind.still_grants(identity, now));
-                verdict.is_none_or(|verdict| verdict.is_err())
+            .filter_map(|identity| match kinds.get(identity.credential()) {
+                Some(wanted) => {
+                    let refused = wanted.kind.still_grants(&identity, now).err();
+                    refused.map(|reason| (identity, Loss::Rejected(reason)))
+                }
+                None => Some((identity, Loss::NotConfigured)),
             })
             .collect();
-        if !lost.is_empty() {
-            self.lock().identities.retain(|identity| !lost.contains(identity));
-            tracing::info!(identities = lost.len(), "a connection has lost identities");
+        let mut number = 0;
+        for (identity, reason) in lost {
+            let gone = self.lock().take(|held| *held == identity);
+            number += gone.len();
+            self.tell_lost(gone, reason);
+        }
+        if number > 0 {
+            tracing::info!(identities = number, "a connection has lost identities");
             self.changed.notify_waiters();
         }
-        lost.len()
+        number
+    }
+
+    /// The same by the credentials as they are now.
+    pub(super) fn reevaluate_now(&self) -> usize {
+        self.reevaluate(&self.config.credentials.current(), UnixTime::now())
     }
 
     fn violate(&self, violation: Violation) {
@@ -351,7 +426,7 @@ impl State {
         let id = machine.challenge(&wanted.template)?;
         let (outcome, receiver) = watch::channel(None);
         let credential = Arc::clone(wanted.kind.name());
-        self.asks.insert(id, Ask { credential, outcome });
+        self.asks.insert(id, Ask { credential, outcome, overdue: false });
         Ok(receiver)
     }
 
@@ -364,12 +439,23 @@ impl State {
     //= specs/client-certs.md#section-5.4
     //# A certificate that was authenticated MUST be taken to hold for the whole HTTP connection
     //# with all its streams.
-    fn grant(&mut self, identity: Identity) {
+    ///
+    /// Returns the earlier one, if it was of another certificate.
+    fn grant(&mut self, identity: Identity) -> Vec<Identity> {
         if self.closing.is_some() || self.closed.is_some() {
-            return;
+            return Vec::new();
         }
-        self.identities.retain(|held| held.credential() != identity.credential());
+        let mut earlier = self.take(|held| held.credential() == identity.credential());
+        earlier.retain(|held| held.leaf() != identity.leaf());
         self.identities.push(identity);
+        earlier
+    }
+
+    /// Takes some of the identities away.
+    fn take(&mut self, which: impl Fn(&Identity) -> bool) -> Vec<Identity> {
+        let (taken, left) = std::mem::take(&mut self.identities).into_iter().partition(which);
+        self.identities = left;
+        taken
     }
 }
 
@@ -510,9 +596,18 @@ impl Link for ServerLink {
             //= specs/client-certs.md#section-5.4
             //= type=implication
             //# An application MUST let an authenticated identity end with its connection.
-            state.identities.clear();
+            let identities = std::mem::take(&mut state.identities);
             drop(state);
+            self.0.tell_lost(identities, Loss::Closed);
             self.0.changed.notify_waiters();
         }
+    }
+}
+
+/// Where the transport has nothing of the extension, nobody says that it is closed.
+impl Drop for ServerSession {
+    fn drop(&mut self) {
+        let identities = std::mem::take(&mut self.lock().identities);
+        self.tell_lost(identities, Loss::Closed);
     }
 }
