@@ -23,21 +23,32 @@ pub(crate) type Received = Either<Incoming, Begun>;
 /// be announced to an HTTP/1.1 backend.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    inner: h3::RequestBody,
+    /// None where it was taken for a tunnel.
+    inner: Option<h3::RequestBody>,
     first: Option<Result<Frame<Bytes>, <h3::RequestBody as Body>::Error>>,
 }
 
 impl Begun {
     /// Takes a body as it is: there may be one.
     pub(crate) fn at_once(inner: h3::RequestBody) -> Self {
-        Self { inner, first: None }
+        Self { inner: Some(inner), first: None }
+    }
+
+    /// No body: the stream is a tunnel.
+    pub(crate) fn none() -> Self {
+        Self { inner: None, first: None }
+    }
+
+    /// The body itself, if nothing of it was read.
+    pub(crate) fn into_inner(self) -> Option<h3::RequestBody> {
+        self.inner.filter(|_| self.first.is_none())
     }
 
     /// Waits until there is some of the body, or certainly none; after `limit` it counts as one that may still
     /// come, which has its own time to move.
     pub(crate) async fn wait(mut inner: h3::RequestBody, limit: Duration) -> Self {
         let first = timeout(limit, inner.frame()).await.ok().flatten();
-        Self { inner, first }
+        Self { inner: Some(inner), first }
     }
 }
 
@@ -49,21 +60,23 @@ impl Body for Begun {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(first)),
-            None => Pin::new(&mut self.inner).poll_frame(cx),
+        match (self.first.take(), &mut self.inner) {
+            (Some(first), _) => Poll::Ready(Some(first)),
+            (None, Some(inner)) => Pin::new(inner).poll_frame(cx),
+            (None, None) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.inner.is_end_stream()
+        self.first.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.first {
-            None => self.inner.size_hint(),
+        match (&self.first, &self.inner) {
+            (None, Some(inner)) => inner.size_hint(),
+            (None, None) => SizeHint::with_exact(0),
             // Its size is no longer in the rest's; the length field speaks for the whole.
-            Some(_) => SizeHint::default(),
+            (Some(_), _) => SizeHint::default(),
         }
     }
 }

@@ -13,12 +13,12 @@ use countersign::server::{AuthHandle, ServerCertificates, ServerStream};
 use http::header::{ALT_SVC, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
@@ -28,12 +28,13 @@ use crate::body::{Begun, Received, Relayed};
 use crate::headers;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::metrics::{Protocol, Traffic};
+use crate::metrics::Protocol;
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 use crate::session::Session;
 use crate::trace;
+use crate::tunnel::{self, Served, TunnelBody};
 use crate::upstream::{Answered, Upstreams};
 
 /// What all connections share.
@@ -49,13 +50,13 @@ pub(crate) struct Shared {
     /// What clients on TCP are told of HTTP/3, if it is on.
     pub(crate) alt_svc: Option<HeaderValue>,
     /// HTTP/1.1 and HTTP/2 as they are served here; ALPN chooses.
-    pub(crate) http1: auto::Builder<TokioExecutor>,
-    pub(crate) http2: auto::Builder<TokioExecutor>,
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<TokioExecutor>,
     /// How much of everything.
     pub(crate) limits: Limits,
 }
 
-type ResponseBody = Either<Full<Bytes>, Relayed<Answered, Exchange>>;
+type ResponseBody = Either<Either<Full<Bytes>, TunnelBody>, Relayed<Answered, Exchange>>;
 
 /// Serves a connection until its end. `shutdown` changes when the gateway wants to end.
 pub(crate) async fn serve(
@@ -71,36 +72,56 @@ pub(crate) async fn serve(
     let _open = live.meters().traffic.connection(protocol);
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
+    // When this is not polled any more, at the end of a drain for example, no tunnel remains.
+    let _served = Served(&session);
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
-        let (shared, session) = (live.shared(), Arc::clone(&session));
-        let traffic = Arc::clone(&live.meters().traffic);
+        let (live, session) = (Arc::clone(&live), Arc::clone(&session));
         async move {
             let request = request.map(Either::Left);
-            let mut response = answer(&shared, &session, &traffic, request, exchange).await;
+            let shared = live.shared();
+            let mut response = answer(&live, &shared, &session, request, exchange).await;
             if let Some(alt_svc) = &shared.alt_svc {
                 response.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
             Ok::<_, Infallible>(response)
         }
     });
-    let builder = if h2 { &shared.http2 } else { &shared.http1 };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-
-    tokio::select! {
-        outcome = connection.as_mut() => return ended(client, outcome),
-        () = activity.end(shared.limits.idle, shutdown) => {}
+    let end = activity.end(shared.limits.idle, shutdown);
+    let overdue = activity.overdue(shared.limits.closing);
+    let stream = TokioIo::new(stream);
+    let outcome = if h2 {
+        let connection = shared.http2.serve_connection(stream, service);
+        until_its_end(connection, |connection| connection.graceful_shutdown(), end, overdue).await
+    } else {
+        let connection = shared.http1.serve_connection(stream, service).with_upgrades();
+        until_its_end(connection, |connection| connection.graceful_shutdown(), end, overdue).await
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%client, %error, "a connection failed");
     }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        outcome = connection => ended(client, outcome),
-        () = activity.overdue(shared.limits.closing) => {}
+    // A tunnel that came of HTTP/1.1 has taken over the stream, and goes on in this connection's place.
+    if !h2 {
+        session.tunnels().closed().await;
     }
 }
 
-fn ended<E: std::fmt::Display>(client: IpAddr, outcome: Result<(), E>) {
-    if let Err(error) = outcome {
-        tracing::debug!(%client, %error, "a connection failed");
+/// Serves until the client ends the connection, or until `end` is ready and it has ended by `goodbye`, for
+/// which it has until `overdue`.
+async fn until_its_end<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    goodbye: impl FnOnce(Pin<&mut C>),
+    end: impl Future<Output = ()>,
+    overdue: impl Future<Output = ()>,
+) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        outcome = connection.as_mut() => return outcome,
+        () = end => goodbye(connection.as_mut()),
+    }
+    tokio::select! {
+        outcome = connection => outcome,
+        () = overdue => Ok(()),
     }
 }
 
@@ -117,6 +138,8 @@ pub(crate) async fn serve_quic(
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
     let (idle_timeout, closing_timeout) = (shared.limits.idle, shared.limits.closing);
+    let served = Arc::clone(&session);
+    let _served = Served(&served);
     let service = Http3Service { live, session, activity: Arc::clone(&activity) };
     let closing = Notify::new();
     let limit = async {
@@ -149,9 +172,9 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
 
     fn call(&mut self, request: Request<h3::RequestBody>) -> Self::Future {
         let exchange = self.activity.begin();
-        let (shared, session) = (self.live.shared(), Arc::clone(&self.session));
-        let traffic = Arc::clone(&self.live.meters().traffic);
+        let (live, session) = (Arc::clone(&self.live), Arc::clone(&self.session));
         Box::pin(async move {
+            let shared = live.shared();
             let (parts, body) = request.into_parts();
             let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
             let body = if bodiless && !parts.headers.contains_key(CONTENT_LENGTH) {
@@ -160,24 +183,25 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
                 Begun::at_once(body)
             };
             let request = Request::from_parts(parts, Either::Right(body));
-            Ok(answer(&shared, &session, &traffic, request, exchange).await)
+            Ok(answer(&live, &shared, &session, request, exchange).await)
         })
     }
 }
 
 async fn answer(
+    live: &Arc<Live>,
     shared: &Shared,
-    session: &Session,
-    traffic: &Traffic,
+    session: &Arc<Session>,
     request: Request<Received>,
     exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
     let (method, protocol) = (parts.method.clone(), Protocol::from(parts.version));
-    match relay(shared, session, parts, body, exchange).await {
+    let traffic = &live.meters().traffic;
+    match relay(live, shared, session, parts, body, exchange).await {
         Ok(response) => {
             traffic.request(protocol, response.status().as_u16(), "");
-            response.map(Either::Right)
+            response
         }
         Err(problem) => {
             traffic.request(protocol, problem.status().as_u16(), problem.kind.label());
@@ -189,20 +213,23 @@ async fn answer(
                 credentials = ?problem.credentials,
                 "a request was refused"
             );
-            problem.into_response(&method, &shared.proxy_name).map(Either::Left)
+            let response = problem.into_response(&method, &shared.proxy_name);
+            response.map(|body| Either::Left(Either::Left(body)))
         }
     }
 }
 
 async fn relay(
+    live: &Arc<Live>,
     shared: &Shared,
-    session: &Session,
+    session: &Arc<Session>,
     mut parts: Parts,
     body: Received,
     exchange: Exchange,
-) -> Result<Response<Relayed<Answered, Exchange>>, Problem> {
+) -> Result<Response<ResponseBody>, Problem> {
+    let (asked, body) = tunnel::Asked::find(&mut parts, body)?;
     let Admission { route, path, authority, callers } =
-        policy::decide(&shared.routes, &parts, session, UnixTime::now).await?;
+        policy::decide(&shared.routes, &parts, &**session, UnixTime::now).await?;
 
     tracing::debug!(
         client = %session.client(),
@@ -210,15 +237,14 @@ async fn relay(
         upstream = %route.upstream,
         "a request passes"
     );
-    headers::prepare_request(
-        &mut parts.headers,
-        session.client(),
-        &authority,
-        route.upstream.version(),
-    );
+    let next_hop = route.upstream.version();
+    headers::prepare_request(&mut parts.headers, session.client(), &authority, next_hop);
     headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
     trace::pass_or_begin(&mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
+    if let Some(asked) = &asked {
+        asked.ask(&mut parts.headers, next_hop)?;
+    }
     let target = match parts.uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{}?{query}", path.as_str())),
         None => PathAndQuery::try_from(path.as_str()),
@@ -230,17 +256,31 @@ async fn relay(
     *request.headers_mut() = parts.headers;
 
     let mut response = shared.upstreams.send(&route.upstream, &authority, target, request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Problem::new(
-            Kind::UpstreamProtocol,
-            "The upstream switched to a protocol that it was not asked for.",
-        ));
-    }
+    let switched = match asked {
+        Some(asked) => asked.answered(&mut response)?,
+        None => {
+            tunnel::refuse_switch(response.status())?;
+            None
+        }
+    };
     let received = response.version();
     headers::prepare_response(response.headers_mut());
     headers::add_via(response.headers_mut(), received, &shared.proxy_name);
     *response.version_mut() = Version::default();
-    Ok(response.map(|body| Relayed::new(body, headers::prepare_response_trailers, exchange)))
+    let Some(switched) = switched else {
+        return Ok(response.map(|body| {
+            Either::Right(Relayed::new(body, headers::prepare_response_trailers, exchange))
+        }));
+    };
+    let review = tunnel::Review {
+        live: Arc::clone(live),
+        session: Arc::clone(session),
+        uri: parts.uri,
+        authority,
+        callers,
+        upstream: route.upstream.clone(),
+    };
+    Ok(switched.open(response, review, exchange).map(|body| Either::Left(Either::Right(body))))
 }
 
 /// Counts a connection's exchanges, to know when it idles.

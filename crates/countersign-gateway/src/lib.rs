@@ -36,6 +36,7 @@ mod route;
 mod server;
 mod session;
 mod trace;
+mod tunnel;
 mod upstream;
 
 pub use config::{Config, ConfigError, Diagnostic};

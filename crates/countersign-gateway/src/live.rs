@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use countersign::h3;
 use countersign::server::{Acceptor, AuthConfig, ServerCertificates};
 use http::HeaderValue;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto;
+use tokio::sync::watch;
 
 use crate::caller::{names_in, parse};
 use crate::certificates::offers;
@@ -86,6 +87,8 @@ pub(crate) struct Live {
     meters: Meters,
     /// The rules for asking of earlier configurations that still have connections.
     earlier: Mutex<Vec<Weak<AuthConfig>>>,
+    /// Told of each replacement.
+    replaced: watch::Sender<()>,
 }
 
 impl Live {
@@ -94,7 +97,13 @@ impl Live {
         let meters = Meters::default();
         let state = State::new(config, udp, Arc::clone(&certificates))?;
         let current = ArcSwap::from_pointee(state);
-        Ok(Self { current, certificates, meters, earlier: Mutex::default() })
+        let (earlier, replaced) = (Mutex::default(), watch::Sender::default());
+        Ok(Self { current, certificates, meters, earlier, replaced })
+    }
+
+    /// Changes with each configuration from now on.
+    pub(crate) fn replaced(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// What is counted, over all configurations.
@@ -132,6 +141,7 @@ impl Live {
         }
         self.certificates.replace(offers(&config.certificates));
         self.current.store(Arc::new(state));
+        self.replaced.send_replace(());
         Ok(lost)
     }
 }
@@ -141,26 +151,25 @@ fn alt_svc(port: u16) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
 }
 
-fn http1(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+fn http1(limits: Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers)
         .max_buf_size(limits.header_bytes as usize);
     builder
 }
 
-fn http2(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+fn http2(limits: Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
-        .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(limits.header_bytes)
-        .max_concurrent_streams(limits.streams);
+        .max_concurrent_streams(limits.streams)
+        .enable_connect_protocol();
     builder
 }
 

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::certificates::offer_for;
 use crate::policy;
 use crate::problem::Denial;
+use crate::tunnel::Tunnels;
 
 /// One connection's client.
 pub(crate) struct Session {
@@ -18,6 +19,7 @@ pub(crate) struct Session {
     certificates: Arc<ServerCertificates>,
     /// The facts about identities that were looked at before: each certificate is read once.
     callers: Mutex<Vec<(Identity, Arc<Caller>)>>,
+    tunnels: Tunnels,
 }
 
 impl Session {
@@ -27,12 +29,17 @@ impl Session {
         client: IpAddr,
         certificates: Arc<ServerCertificates>,
     ) -> Self {
-        Self { auth, client, certificates, callers: Mutex::default() }
+        Self { auth, client, certificates, callers: Mutex::default(), tunnels: Tunnels::default() }
     }
 
     /// Its address.
     pub(crate) fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// The tunnels in its connection.
+    pub(crate) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
     }
 
     fn caller(&self, identity: &Identity) -> Result<Arc<Caller>, Rejection> {

@@ -45,22 +45,6 @@ async fn bodies_with_and_without_length() {
     assert!(seen[1].body.is_empty());
 }
 
-#[tokio::test]
-async fn upgrades_are_not_passed_on() {
-    let backend = Backend::start().await;
-    let gateway = Running::open(&format!("http://{}", backend.address)).await;
-    let mut client = Http1::connect(&gateway, None).await;
-    let request = Request::get("/")
-        .header("host", "localhost")
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .body(empty())
-        .unwrap();
-    assert_eq!(client.send(request).await.status, 200);
-    let seen = backend.only();
-    assert_eq!((seen.header("upgrade"), seen.header("connection")), (None, None));
-}
-
 /// Sends bytes and reads until the gateway closes, or until it has answered `enough`.
 async fn raw(gateway: &Running, bytes: &[u8], enough: &str) -> String {
     let mut stream = connect(gateway, "http/1.1", None).await;

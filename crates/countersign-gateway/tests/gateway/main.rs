@@ -17,4 +17,6 @@ mod reload;
 mod spoofing;
 mod streaming;
 mod support;
+mod tunnels;
 mod upstreams;
+mod websocket;
