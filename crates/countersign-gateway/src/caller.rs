@@ -50,7 +50,7 @@ impl Caller {
         let certificate = parse(leaf)?;
         Ok(Self {
             credential: credential.into(),
-            sha256: digest(&SHA256, leaf).as_ref().to_vec(),
+            sha256: sha256(leaf),
             subject: dn::render(certificate.subject()),
             issuer: dn::render(certificate.issuer()),
             serial: hex(certificate.raw_serial()),
@@ -156,6 +156,11 @@ pub(crate) fn names_in(certificate: &X509Certificate<'_>) -> Result<Vec<Name>, R
             | GeneralName::Invalid(..) => None,
         })
         .collect())
+}
+
+/// The SHA-256 of a certificate's DER.
+pub(crate) fn sha256(certificate: &CertificateDer<'_>) -> Vec<u8> {
+    digest(&SHA256, certificate).as_ref().to_vec()
 }
 
 /// Lower-case hexadecimal.

@@ -1,7 +1,6 @@
 //! One connection: its requests decided about and relayed, its idling bounded.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -29,6 +28,7 @@ use crate::headers;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Protocol;
+use crate::observation::Observation;
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
@@ -36,6 +36,7 @@ use crate::session::Session;
 use crate::trace;
 use crate::tunnel::{self, Served, TunnelBody};
 use crate::upstream::{Answered, Upstreams};
+use crate::witness::Witness;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -63,15 +64,15 @@ pub(crate) async fn serve(
     live: Arc<Live>,
     stream: ServerStream<TcpStream>,
     auth: AuthHandle,
-    client: IpAddr,
+    witness: Arc<Witness>,
     shutdown: watch::Receiver<bool>,
 ) {
     let shared = live.shared();
-    let h2 = stream.alpn() == Some(b"h2");
-    let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
+    let client = witness.client().ip();
+    let protocol = witness.protocol();
     let _open = live.meters().traffic.connection(protocol);
     let activity = Arc::new(Activity::default());
-    let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
+    let session = Arc::new(Session::new(auth, Arc::clone(&shared.certificates), witness));
     // When this is not polled any more, at the end of a drain for example, no tunnel remains.
     let _served = Served(&session);
     let service = service_fn(|request: Request<Incoming>| {
@@ -90,7 +91,7 @@ pub(crate) async fn serve(
     let end = activity.end(shared.limits.idle, shutdown);
     let overdue = activity.overdue(shared.limits.closing);
     let stream = TokioIo::new(stream);
-    let outcome = if h2 {
+    let outcome = if protocol == Protocol::Http2 {
         let connection = shared.http2.serve_connection(stream, service);
         until_its_end(connection, |connection| connection.graceful_shutdown(), end, overdue).await
     } else {
@@ -101,7 +102,7 @@ pub(crate) async fn serve(
         tracing::debug!(%client, %error, "a connection failed");
     }
     // A tunnel that came of HTTP/1.1 has taken over the stream, and goes on in this connection's place.
-    if !h2 {
+    if protocol == Protocol::Http1 {
         session.tunnels().closed().await;
     }
 }
@@ -130,13 +131,13 @@ pub(crate) async fn serve_quic(
     live: Arc<Live>,
     connection: h3::Connection,
     auth: AuthHandle,
-    client: IpAddr,
+    witness: Arc<Witness>,
     shutdown: watch::Receiver<bool>,
 ) {
     let shared = live.shared();
     let _open = live.meters().traffic.connection(Protocol::Http3);
     let activity = Arc::new(Activity::default());
-    let session = Arc::new(Session::new(auth, client, Arc::clone(&shared.certificates)));
+    let session = Arc::new(Session::new(auth, Arc::clone(&shared.certificates), witness));
     let (idle_timeout, closing_timeout) = (shared.limits.idle, shared.limits.closing);
     let served = Arc::clone(&session);
     let _served = Served(&served);
@@ -196,15 +197,15 @@ async fn answer(
     exchange: Exchange,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
-    let (method, protocol) = (parts.method.clone(), Protocol::from(parts.version));
-    let traffic = &live.meters().traffic;
-    match relay(live, shared, session, parts, body, exchange).await {
+    let method = parts.method.clone();
+    let mut observation = Observation::begin(session, &parts);
+    match relay(live, shared, session, &mut observation, parts, body, exchange).await {
         Ok(response) => {
-            traffic.request(protocol, response.status().as_u16(), "");
+            observation.answered(response.status());
             response
         }
         Err(problem) => {
-            traffic.request(protocol, problem.status().as_u16(), problem.kind.label());
+            observation.refused(&problem);
             tracing::info!(
                 client = %session.client(),
                 %method,
@@ -223,13 +224,15 @@ async fn relay(
     live: &Arc<Live>,
     shared: &Shared,
     session: &Arc<Session>,
+    observation: &mut Observation<'_>,
     mut parts: Parts,
     body: Received,
     exchange: Exchange,
 ) -> Result<Response<ResponseBody>, Problem> {
     let (asked, body) = tunnel::Asked::find(&mut parts, body)?;
-    let Admission { route, path, authority, callers } =
-        policy::decide(&shared.routes, &parts, &**session, UnixTime::now).await?;
+    let admission = policy::decide(&shared.routes, &parts, &*observation, UnixTime::now).await?;
+    observation.admit(&admission);
+    let Admission { route, path, authority, callers } = admission;
 
     tracing::debug!(
         client = %session.client(),
@@ -241,6 +244,7 @@ async fn relay(
     headers::prepare_request(&mut parts.headers, session.client(), &authority, next_hop);
     headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
     trace::pass_or_begin(&mut parts.headers);
+    observation.traced(&parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
     if let Some(asked) = &asked {
         asked.ask(&mut parts.headers, next_hop)?;

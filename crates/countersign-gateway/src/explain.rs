@@ -265,7 +265,7 @@ impl<'a> Imagined<'a> {
         }
     }
 
-    fn tell_credential(&self, name: &str, outcome: Result<&Caller, Denial>) {
+    fn tell_credential(&self, name: &str, outcome: Result<&Arc<Caller>, Denial>) {
         let found = self.config.credentials.iter().find(|one| &*one.name == name);
         let asked = match found {
             Some(one) if !self.has_extension() && one.accept_handshake => "from the handshake",

@@ -10,6 +10,7 @@
 //! The protocol is `countersign`'s; this crate does not know its frames.
 
 mod admin;
+mod audit;
 mod body;
 mod caller;
 mod certificates;
@@ -25,6 +26,7 @@ mod limits;
 mod live;
 mod metrics;
 mod names;
+mod observation;
 mod path;
 mod places;
 mod policy;
@@ -38,6 +40,7 @@ mod session;
 mod trace;
 mod tunnel;
 mod upstream;
+mod witness;
 
 pub use config::{Config, ConfigError, Diagnostic};
 pub use explain::{Explanation, Question, Told, explain};

@@ -41,6 +41,15 @@ impl State {
         self.revocation_lists.iter().map(|(credential, list)| (&**credential, list))
     }
 
+    /// Finds the counters of all routes.
+    fn count_by(&self, meters: &Meters) {
+        let requests = &meters.traffic.requests;
+        requests.keep(self.shared.routes.iter().map(|route| route.path.as_str()));
+        for route in self.shared.routes.iter() {
+            let _again = route.meter.set(requests.route(&route.path));
+        }
+    }
+
     /// Does all that can fail. `udp` is where HTTP/3 is served.
     pub(crate) fn new(
         config: &Config,
@@ -96,6 +105,8 @@ impl Live {
         let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
         let meters = Meters::default();
         let state = State::new(config, udp, Arc::clone(&certificates))?;
+        state.count_by(&meters);
+        meters.audit.switch(meters.audit.open(config.audit.as_ref())?);
         let current = ArcSwap::from_pointee(state);
         let (earlier, replaced) = (Mutex::default(), watch::Sender::default());
         Ok(Self { current, certificates, meters, earlier, replaced })
@@ -130,6 +141,8 @@ impl Live {
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
         let state = State::new(config, udp, Arc::clone(&self.certificates))?;
+        let audit = self.meters.audit.open(config.audit.as_ref())?;
+        state.count_by(&self.meters);
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
         earlier.push(Arc::downgrade(&self.current.load().auth));
         earlier.retain(|auth| auth.strong_count() > 0);
@@ -141,6 +154,7 @@ impl Live {
         }
         self.certificates.replace(offers(&config.certificates));
         self.current.store(Arc::new(state));
+        self.meters.audit.switch(audit);
         self.replaced.send_replace(());
         Ok(lost)
     }

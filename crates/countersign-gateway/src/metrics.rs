@@ -3,16 +3,25 @@
 //! Labels have few values, all of them from the configuration or from here: never a name from a certificate,
 //! a path or an address.
 
+mod histogram;
+mod requests;
+
 use std::sync::Arc;
 
-use http::Version;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
+};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
+use rustls::pki_types::UnixTime;
+use serde::{Serialize, Serializer};
 
+pub(crate) use self::requests::{Outcome, Requests, RouteMeter};
 use crate::live::Live;
 use crate::refusals::Reason;
 use crate::reload::Reloader;
@@ -31,24 +40,27 @@ pub(crate) enum Protocol {
     Http3,
 }
 
-impl EncodeLabelValue for Protocol {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let name = match self {
+impl Protocol {
+    const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Http3];
+
+    fn name(self) -> &'static str {
+        match self {
             Self::Http1 => "http/1.1",
             Self::Http2 => "h2",
             Self::Http3 => "h3",
-        };
-        EncodeLabelValue::encode(&name, encoder)
+        }
     }
 }
 
-impl From<Version> for Protocol {
-    fn from(version: Version) -> Self {
-        match version {
-            Version::HTTP_3 => Self::Http3,
-            Version::HTTP_2 => Self::Http2,
-            _ => Self::Http1,
-        }
+impl EncodeLabelValue for Protocol {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.name(), encoder)
+    }
+}
+
+impl Serialize for Protocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -57,20 +69,35 @@ struct OfConnection {
     protocol: Protocol,
 }
 
-/// What became of a request. `reason` is empty where a backend answered.
+/// `credential` is empty where something was presented unasked that is no credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRequest {
-    protocol: Protocol,
-    status: u16,
+struct OfCredential {
+    credential: Arc<str>,
+    outcome: &'static str,
     reason: &'static str,
 }
 
 /// What is counted while connections are served. Counters live as long as the gateway, across reloads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Traffic {
+    started: UnixTime,
     opened: Family<OfConnection, Counter>,
     open: Family<OfConnection, Gauge>,
-    requests: Family<OfRequest, Counter>,
+    credentials: Family<OfCredential, Counter>,
+    /// Of each route.
+    pub(crate) requests: Requests,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            started: UnixTime::now(),
+            opened: Family::default(),
+            open: Family::default(),
+            credentials: Family::default(),
+            requests: Requests::default(),
+        }
+    }
 }
 
 impl Traffic {
@@ -82,9 +109,15 @@ impl Traffic {
         Open { traffic: Arc::clone(self), labels }
     }
 
-    /// A request was answered: by a backend, or here for `reason`.
-    pub(crate) fn request(&self, protocol: Protocol, status: u16, reason: &'static str) {
-        self.requests.get_or_create(&OfRequest { protocol, status, reason }).inc();
+    /// Something became of a credential on some connection.
+    pub(crate) fn credential(
+        &self,
+        credential: &Arc<str>,
+        outcome: &'static str,
+        reason: &'static str,
+    ) {
+        let labels = OfCredential { credential: Arc::clone(credential), outcome, reason };
+        self.credentials.get_or_create(&labels).inc();
     }
 }
 
@@ -118,10 +151,11 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     let traffic = &live.meters().traffic;
     registry.register("connections", "Connections that are open", traffic.open.clone());
     registry.register("connections_opened", "Connections since the start", traffic.opened.clone());
+    register_requests(&mut registry, &traffic.requests);
     registry.register(
-        "requests",
-        "Requests by what became of them; the reason is empty where a backend answered",
-        traffic.requests.clone(),
+        "credentials",
+        "What became of credentials: proven, rejected, declined, unanswered, lost",
+        traffic.credentials.clone(),
     );
     let limits: Family<OfLimit, Counter> = Family::default();
     for reason in Reason::ALL {
@@ -130,11 +164,35 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     }
     registry.register("limits_reached", "How often a limit refused, put off or cut off", limits);
 
+    let (written, lost) = live.meters().audit.totals();
+    registry.register(
+        "audit_lines_written",
+        "Lines of the audit log that were written",
+        ConstCounter::new(written),
+    );
+    registry.register(
+        "audit_lines_lost",
+        "Lines of the audit log that could not be written",
+        ConstCounter::new(lost),
+    );
+    registry.register_with_unit(
+        "started_at",
+        "When the gateway was started",
+        Unit::Seconds,
+        ConstGauge::new(traffic.started.as_secs()),
+    );
+    registry.register("build", "Which version this is", build());
+
     let status = reloader.status();
     registry.register(
         "configurations_loaded",
         "Configurations that were taken, the first one included",
         ConstCounter::new(status.generation),
+    );
+    registry.register(
+        "configurations_refused",
+        "Configurations that were refused",
+        ConstCounter::new(status.refusals),
     );
     registry.register_with_unit(
         "configuration_loaded_at",
@@ -161,4 +219,43 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
+}
+
+fn register_requests(registry: &mut Registry, requests: &Requests) {
+    let collected = requests.collect();
+    registry.register(
+        "requests",
+        "Requests by what became of them; the reason is empty where a backend answered",
+        Series(collected.requests),
+    );
+    registry.register_with_unit(
+        "response_time",
+        "The time until the header section of a response",
+        Unit::Seconds,
+        Series(collected.response),
+    );
+    registry.register_with_unit(
+        "held_time",
+        "The time that requests waited for their client to prove credentials; others are not counted",
+        Unit::Seconds,
+        Series(collected.held),
+    );
+}
+
+fn build() -> Info<Vec<(&'static str, &'static str)>> {
+    Info::new(vec![("version", env!("CARGO_PKG_VERSION"))])
+}
+
+/// What was collected for one scrape.
+#[derive(Debug)]
+struct Series<S, M>(Vec<(S, M)>);
+
+impl<S: EncodeLabelSet, M: EncodeMetric + TypedMetric> EncodeMetric for Series<S, M> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.iter().try_for_each(|(labels, metric)| metric.encode(encoder.encode_family(labels)?))
+    }
+
+    fn metric_type(&self) -> MetricType {
+        M::TYPE
+    }
 }

@@ -24,6 +24,15 @@ pub(crate) enum Name {
     Uri(String),
 }
 
+impl Name {
+    /// As it stands in the certificate.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Mailbox(name) | Self::Host(name) | Self::Uri(name) => name,
+        }
+    }
+}
+
 /// A pattern for subject alternative names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {

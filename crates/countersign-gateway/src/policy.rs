@@ -43,9 +43,9 @@ pub(crate) enum Step<'a> {
     /// The path, normalised.
     Path(&'a NormalPath),
     /// The route that it takes.
-    Route(&'a Route),
+    Route(&'a Arc<Route>),
     /// One of the credentials that the route requires.
-    Credential { name: &'a str, outcome: Result<&'a Caller, Denial> },
+    Credential { name: &'a str, outcome: Result<&'a Arc<Caller>, Denial> },
     /// One rule of `allow`; those behind one that admits are not looked at.
     Rule { rule: &'a Rule, admits: bool },
 }
@@ -109,7 +109,7 @@ pub(crate) async fn decide<C: Connection>(
             Ok(caller) if caller.has_expired(now) => Err(Denial::Rejected(Rejection::Expired)),
             outcome => outcome,
         };
-        connection.follow(Step::Credential { name, outcome: outcome.as_deref().map_err(|e| *e) });
+        connection.follow(Step::Credential { name, outcome: outcome.as_ref().map_err(|e| *e) });
         match outcome {
             Ok(caller) => callers.push(caller),
             Err(denial) => denials.push((Arc::clone(name), denial)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::audit::Audit;
 use crate::metrics::Traffic;
 
 /// Which limit it was.
@@ -83,6 +84,8 @@ pub(crate) struct Meters {
     pub(crate) refusals: Arc<Refusals>,
     /// What passed.
     pub(crate) traffic: Arc<Traffic>,
+    /// The audit log.
+    pub(crate) audit: Arc<Audit>,
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ pub struct ReloadStatus {
     pub generation: u64,
     /// When the one in force was taken.
     pub loaded_at: UnixTime,
-    /// Since then: when another one was refused, and why.
+    /// How many were refused since the start.
+    pub refusals: u64,
+    /// Since the one in force was taken: when another one was refused, and why.
     pub failure: Option<(UnixTime, String)>,
 }
 
@@ -67,7 +69,8 @@ pub enum ReloadError {
 
 impl Reloader {
     pub(crate) fn new(live: Arc<Live>, config: &Config, udp: Option<SocketAddr>) -> Self {
-        let status = ReloadStatus { generation: 1, loaded_at: UnixTime::now(), failure: None };
+        let status =
+            ReloadStatus { generation: 1, loaded_at: UnixTime::now(), refusals: 0, failure: None };
         Self(Arc::new(Inner {
             live,
             udp,
@@ -105,7 +108,13 @@ impl Reloader {
         if let Err(error) = &outcome {
             tracing::error!(%error, "the configuration was not reloaded; the one before stays in force");
             let mut status = self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.refusals += 1;
             status.failure = Some((UnixTime::now(), error.to_string()));
+            drop(status);
+            // It may have been moved away, whatever is wrong with the configuration.
+            if let Err(error) = self.0.live.meters().audit.reopen() {
+                tracing::error!(%error, "the audit log is written where it was");
+            }
         }
         outcome
     }

@@ -4,12 +4,13 @@
 //! are the same and cover `/admin`, `/admin/` and `/admin/x`, not `/administrator`. The longest
 //! that covers a path wins.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 
 use crate::caller::Caller;
 use crate::forward::Forward;
+use crate::metrics::RouteMeter;
 use crate::names::{Pattern, any_match};
 use crate::path::{NormalPath, loosely_read};
 use crate::upstream::Upstream;
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     /// What the backend is told about the caller.
     pub(crate) forward: Forward,
+    /// What counts its requests, once the configuration is in force.
+    pub(crate) meter: OnceLock<Arc<RouteMeter>>,
 }
 
 /// One alternative of `allow`.
@@ -161,6 +164,7 @@ mod tests {
                         ])
                         .unwrap(),
                         forward: Forward::default(),
+                        meter: OnceLock::new(),
                     };
                     (NormalPath::parse(path).unwrap(), route)
                 })

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,11 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{Admin, Watched};
+use crate::audit::Finishing;
 use crate::config::Config;
 use crate::live::Live;
+use crate::metrics::Protocol;
 use crate::places::{Place, Places};
 use crate::refusals::{Reason, Refusals};
 use crate::reload::Reloader;
+use crate::witness::Witness;
 use crate::{connection, handshake, quic};
 
 /// The longest HTTP/2 frame taken, in bytes: post-quantum chains are in one frame.
@@ -53,6 +57,17 @@ pub enum GatewayError {
         /// Why not.
         source: io::Error,
     },
+    /// The audit log cannot be written.
+    #[error("the audit log `{}` cannot be opened: {source}", path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no thread to write the audit log.
+    #[error("the audit log cannot be written: {0}")]
+    AuditThread(io::Error),
     /// The TLS configuration cannot be made.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -141,6 +156,7 @@ impl Gateway {
         if let Some(admin) = admin {
             telling.spawn(admin.serve(Arc::clone(&watched)));
         }
+        let _audit = Finishing(Arc::clone(&live.meters().audit));
         let (ending, end) = watch::channel(false);
         let refusals = Arc::clone(&live.meters().refusals);
         let places = Places::new(Arc::clone(&refusals));
@@ -276,13 +292,18 @@ async fn handle(
     }
     let acceptor = live.state().acceptor.clone();
     let limit = live.shared().limits.handshake;
+    let observe = |connection: &rustls::ServerConnection| {
+        let h2 = connection.alpn_protocol() == Some(b"h2");
+        let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
+        Witness::new(client, protocol, live.meters())
+    };
     let accepted = tokio::select! {
-        accepted = timeout(limit, acceptor.accept(stream)) => accepted,
+        accepted = timeout(limit, acceptor.accept_observed(stream, observe)) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
-        Ok(Ok((stream, auth))) => {
-            connection::serve(live, stream, auth, client.ip(), end).await;
+        Ok(Ok((stream, auth, witness))) => {
+            connection::serve(live, stream, auth, witness, end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
         Err(_) => too_long(&live.meters().refusals, client),
@@ -296,13 +317,15 @@ async fn handle_quic(live: Arc<Live>, incoming: quinn::Incoming, mut end: watch:
         return;
     };
     let limit = live.shared().limits.handshake;
+    let witness = Witness::new(client, Protocol::Http3, live.meters());
+    let accepting = acceptor.accept_observed(incoming, Arc::clone(&witness) as _);
     let accepted = tokio::select! {
-        accepted = timeout(limit, acceptor.accept(incoming)) => accepted,
+        accepted = timeout(limit, accepting) => accepted,
         _ = end.changed() => return,
     };
     match accepted {
         Ok(Ok((connection, auth))) => {
-            connection::serve_quic(live, connection, auth, client.ip(), end).await;
+            connection::serve_quic(live, connection, auth, witness, end).await;
         }
         Ok(Err(error)) => tracing::debug!(%client, %error, "a QUIC handshake failed"),
         Err(_) => too_long(&live.meters().refusals, client),

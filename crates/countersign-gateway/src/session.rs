@@ -8,15 +8,16 @@ use countersign_proto::Rejection;
 
 use crate::caller::Caller;
 use crate::certificates::offer_for;
-use crate::policy;
+use crate::policy::{self, Step};
 use crate::problem::Denial;
 use crate::tunnel::Tunnels;
+use crate::witness::Witness;
 
 /// One connection's client.
 pub(crate) struct Session {
     auth: AuthHandle,
-    client: IpAddr,
     certificates: Arc<ServerCertificates>,
+    witness: Arc<Witness>,
     /// The facts about identities that were looked at before: each certificate is read once.
     callers: Mutex<Vec<(Identity, Arc<Caller>)>>,
     tunnels: Tunnels,
@@ -26,15 +27,20 @@ impl Session {
     /// A client of which nothing was asked yet.
     pub(crate) fn new(
         auth: AuthHandle,
-        client: IpAddr,
         certificates: Arc<ServerCertificates>,
+        witness: Arc<Witness>,
     ) -> Self {
-        Self { auth, client, certificates, callers: Mutex::default(), tunnels: Tunnels::default() }
+        Self { auth, certificates, witness, callers: Mutex::default(), tunnels: Tunnels::default() }
+    }
+
+    /// Who tells about it.
+    pub(crate) fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// Its address.
     pub(crate) fn client(&self) -> IpAddr {
-        self.client
+        self.witness.client().ip()
     }
 
     /// The tunnels in its connection.
@@ -63,7 +69,7 @@ impl Session {
         };
         let offered = self.auth.offer(&certificate);
         if let Err(error) = &offered {
-            tracing::debug!(client = %self.client, host, %error, "a certificate is not offered");
+            tracing::debug!(client = %self.client(), host, %error, "a certificate is not offered");
         }
         offered.is_ok()
     }
@@ -87,5 +93,11 @@ impl policy::Connection for Session {
 
     fn is_certified_for(&self, host: &str) -> bool {
         self.auth.is_certified_for(host) == Some(true) || self.offer(host)
+    }
+    /// What has expired is gone, so that the next request asks for something better.
+    fn follow(&self, step: Step<'_>) {
+        if let Step::Credential { outcome: Err(Denial::Rejected(Rejection::Expired)), .. } = step {
+            self.auth.reevaluate();
+        }
     }
 }

@@ -22,6 +22,13 @@ pub(crate) fn pass_or_begin(headers: &mut HeaderMap) {
     }
 }
 
+/// The trace-id of a request that belongs to a trace.
+pub(crate) fn id(headers: &HeaderMap) -> Option<&str> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let only = parents.next().filter(|_| parents.next().is_none())?;
+    only.to_str().ok().filter(|parent| is_valid(parent.as_bytes()))?.split('-').nth(1)
+}
+
 /// Whether it has the form of version 00, or that of a later version that begins alike (Trace Context,
 /// section 3.2).
 fn is_valid(parent: &[u8]) -> bool {

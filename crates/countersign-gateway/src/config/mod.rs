@@ -3,6 +3,7 @@
 //! Every mistake is reported with its file, line and column and with what would be right. Unknown
 //! keys are mistakes: a misspelt `require` must not leave a door open.
 
+mod audit;
 mod credentials;
 mod diagnostic;
 mod files;
@@ -28,12 +29,14 @@ use self::diagnostic::Source;
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub(crate) use self::input::Input;
 use self::table::{At, Table};
+use crate::audit::Destination;
 use crate::certificates::Certificate;
 use crate::credential::Credential;
 use crate::limits::Limits;
 use crate::route::RouteTable;
 
-const TABLES: [&str; 7] = ["listen", "limits", "tls", "credentials", "pool", "routes", "protocol"];
+const TABLES: [&str; 8] =
+    ["listen", "limits", "audit", "tls", "credentials", "pool", "routes", "protocol"];
 
 /// A checked configuration: every file that it names was read and fits.
 ///
@@ -50,6 +53,8 @@ pub struct Config {
     pub(crate) credentials: Vec<Credential>,
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
+    /// Where the audit log goes, if there is one.
+    pub(crate) audit: Option<Destination>,
     pub(crate) routes: RouteTable,
     pub(crate) protocol: Protocol,
     pub(crate) provider: Arc<CryptoProvider>,
@@ -130,6 +135,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     };
     let pool = pool(&root);
     let limits = limits::read(&root);
+    let audit = audit::read(&root);
     let routes = routes::read(&root, &names);
     let protocol = protocol(&root);
     let Listen { address, http3, admin } = listen?;
@@ -141,6 +147,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         credentials,
         pool: pool?,
         limits: limits?,
+        audit: audit?,
         routes: routes?,
         protocol: protocol?,
         provider,

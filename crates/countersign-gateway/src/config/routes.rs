@@ -1,7 +1,7 @@
 //! `[[routes]]`.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Uri};
 
@@ -83,6 +83,7 @@ fn one(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<(NormalPath, Route
         without_extension: without_extension?,
         upstream: upstream?,
         forward: forward?,
+        meter: OnceLock::new(),
     };
     Some((path, route, span))
 }

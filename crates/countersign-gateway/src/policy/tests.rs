@@ -66,6 +66,7 @@ fn routes() -> RouteTable {
                 .then(|| http::HeaderValue::from_static("https://help.example.test/")),
             upstream: Upstream::new(vec![Target::parse("http://127.0.0.1:9000").unwrap()]).unwrap(),
             forward: Forward::default(),
+            meter: std::sync::OnceLock::new(),
         };
         (NormalPath::parse(path).unwrap(), route)
     };

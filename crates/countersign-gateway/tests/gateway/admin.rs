@@ -148,13 +148,43 @@ async fn what_is_counted_can_be_scraped_and_names_nobody() {
     assert_eq!(nobody.get("/user/").await.status, 403);
 
     let text = scrape().await;
-    let requests = |protocol: &str, status: u16, reason: &str| {
-        let labels = format!("protocol=\"{protocol}\",status=\"{status}\",reason=\"{reason}\"");
+    let requests = |route: &str, protocol: &str, outcome: &str, status: u16, reason: &str| {
+        let labels = format!(
+            "route=\"{route}\",protocol=\"{protocol}\",outcome=\"{outcome}\",status=\"{status}\",reason=\"{reason}\""
+        );
         metric(&text, &format!("countersign_gateway_requests_total{{{labels}}}"))
     };
-    assert_eq!(requests("h2", 200, ""), Some(1.0), "{text}");
-    assert_eq!(requests("h2", 404, "destination_not_found"), Some(1.0), "{text}");
-    assert_eq!(requests("h3", 403, "credential-declined"), Some(1.0), "{text}");
+    assert_eq!(requests("/user/", "h2", "answered", 200, ""), Some(1.0), "{text}");
+    assert_eq!(requests("", "h2", "refused", 404, "destination_not_found"), Some(1.0), "{text}");
+    assert_eq!(
+        requests("/user/", "h3", "refused", 403, "credential-declined"),
+        Some(1.0),
+        "{text}"
+    );
+    let credentials = |outcome: &str| {
+        let labels = format!("credential=\"user\",outcome=\"{outcome}\",reason=\"\"");
+        metric(&text, &format!("countersign_gateway_credentials_total{{{labels}}}"))
+    };
+    assert_eq!((credentials("proven"), credentials("declined")), (Some(1.0), Some(1.0)), "{text}");
+    for (protocol, route, name, count) in [
+        ("h2", "/user/", "response_time", 1.0),
+        ("h3", "/user/", "response_time", 1.0),
+        ("h2", "", "response_time", 1.0),
+        ("h2", "/user/", "held_time", 1.0),
+    ] {
+        let labels = format!("route=\"{route}\",protocol=\"{protocol}\"");
+        let name = format!("countersign_gateway_{name}_seconds");
+        assert_eq!(metric(&text, &format!("{name}_count{{{labels}}}")), Some(count), "{text}");
+        let all = metric(&text, &format!("{name}_bucket{{le=\"+Inf\",{labels}}}"));
+        assert_eq!(all, Some(count), "{text}");
+        let sum = metric(&text, &format!("{name}_sum{{{labels}}}")).unwrap();
+        assert!(sum > 0.0 && sum < 20.0, "{text}");
+    }
+    let version =
+        format!("countersign_gateway_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(metric(&text, &version), Some(1.0), "{text}");
+    let started = metric(&text, "countersign_gateway_started_at_seconds").unwrap();
+    assert!(started > 1.0e9, "{text}");
     let open = |protocol| {
         metric(&text, &format!("countersign_gateway_connections{{protocol=\"{protocol}\"}}"))
     };
@@ -176,5 +206,26 @@ async fn what_is_counted_can_be_scraped_and_names_nobody() {
 
     gateway.write("gateway.toml", "nonsense");
     gateway.reload().await.unwrap_err();
-    assert_eq!(metric(&scrape().await, "countersign_gateway_configuration_refused"), Some(1.0));
+    let text = scrape().await;
+    assert_eq!(metric(&text, "countersign_gateway_configuration_refused"), Some(1.0));
+    assert_eq!(metric(&text, "countersign_gateway_configurations_refused_total"), Some(1.0));
+
+    // The counters of a route go on for as long as it is there.
+    let more = "[[routes]]\npath = \"/more/\"\nupstream = \"http://127.0.0.1:9\"\n";
+    gateway.write("gateway.toml", format!("{config}{more}"));
+    gateway.reload().await.unwrap();
+    assert_eq!(alice.get("/user/").await.status, 200);
+    assert_eq!(alice.get("/more/").await.status, 502);
+    let text = scrape().await;
+    let of = |route, outcome| {
+        let labels = format!("route=\"{route}\",protocol=\"h2\",outcome=\"{outcome}\"");
+        let name = format!("countersign_gateway_requests_total{{{labels},");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name))?;
+        line.split_once("} ")?.1.parse::<u64>().ok()
+    };
+    assert_eq!((of("/user/", "answered"), of("/more/", "failed")), (Some(2), Some(1)), "{text}");
+    gateway.write("gateway.toml", config);
+    gateway.reload().await.unwrap();
+    let text = scrape().await;
+    assert!(text.contains("route=\"/user/\"") && !text.contains("/more/"), "{text}");
 }

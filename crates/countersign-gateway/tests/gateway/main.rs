@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod audit;
 mod decisions;
 mod hostile;
 mod http1;

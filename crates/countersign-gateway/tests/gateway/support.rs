@@ -315,7 +315,9 @@ async fn bind(
 ) -> (tempfile::TempDir, Result<Gateway, GatewayError>) {
     let files = tempfile::tempdir().unwrap();
     for (name, content) in more {
-        std::fs::write(files.path().join(name), content).unwrap();
+        let path = files.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
     for (name, content) in test_pki().files() {
         std::fs::write(files.path().join(name), content).unwrap();

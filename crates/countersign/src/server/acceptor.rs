@@ -38,7 +38,8 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        self.accept_with(io, |_| None).await
+        let (stream, handle, ()) = self.accept_with(io, |_| (None, ())).await?;
+        Ok((stream, handle))
     }
 
     /// The same; whoever `observe` returns is told what becomes of the connection's identities, from those of
@@ -47,19 +48,23 @@ impl Acceptor {
         &self,
         io: IO,
         observe: impl FnOnce(&ServerConnection) -> Arc<O>,
-    ) -> io::Result<(ServerStream<IO>, AuthHandle)>
+    ) -> io::Result<(ServerStream<IO>, AuthHandle, Arc<O>)>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
         O: Observer,
     {
-        self.accept_with(io, |connection| Some(observe(connection) as Arc<dyn Observer>)).await
+        let observe = |connection: &ServerConnection| {
+            let observer = observe(connection);
+            (Some(Arc::clone(&observer) as Arc<dyn Observer>), observer)
+        };
+        self.accept_with(io, observe).await
     }
 
-    async fn accept_with<IO>(
+    async fn accept_with<IO, O>(
         &self,
         io: IO,
-        observe: impl FnOnce(&ServerConnection) -> Option<Arc<dyn Observer>>,
-    ) -> io::Result<(ServerStream<IO>, AuthHandle)>
+        observe: impl FnOnce(&ServerConnection) -> (Option<Arc<dyn Observer>>, O),
+    ) -> io::Result<(ServerStream<IO>, AuthHandle, O)>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
@@ -80,8 +85,8 @@ impl Acceptor {
             None
         };
         let tapped = values.is_some();
-        let session =
-            ServerSession::new(Arc::clone(&self.auth), values, hello, observe(connection));
+        let (observer, observing) = observe(connection);
+        let session = ServerSession::new(Arc::clone(&self.auth), values, hello, observer);
         if let Some(chain) = connection.peer_certificates() {
             let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
             session.grant_handshake(&chain);
@@ -103,7 +108,7 @@ impl Acceptor {
         } else {
             MaybeTapped::plain(stream, link)
         };
-        Ok((ServerStream { inner, handle: handle.clone() }, handle))
+        Ok((ServerStream { inner, handle: handle.clone() }, handle, observing))
     }
 }
 
