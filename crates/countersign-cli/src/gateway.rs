@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{Exit, Failure};
 use crate::supervisor::{self, State};
+use crate::telemetry::LogFormat;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// Only check the configuration and the files that it names
     #[arg(long)]
     check: bool,
+    /// How the log on standard error is written; RUST_LOG says what is in it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
@@ -27,6 +31,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         println!("{} is valid", args.config.display());
         return Ok(());
     }
+    #[cfg(feature = "otlp")]
+    let _exporting = crate::telemetry::Exporting::start()?;
     // Before anybody can know that it runs, so that no signal finds it unprepared.
     let mut signals = StopSignals::new().map_err(|error| failed(&error))?;
     let reload_requests = reload_requests();

@@ -14,15 +14,15 @@ mod identity;
 mod names;
 mod pki;
 mod supervisor;
+mod telemetry;
 mod vectors;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use self::failure::{Exit, Failure};
+use self::telemetry::LogFormat;
 
 /// Client certificates on live HTTP connections: a server asks for them after the TLS handshake, as
 /// often as it needs to.
@@ -51,7 +51,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging();
+    telemetry::start_logging(match &cli.command {
+        Command::Gateway(args) => args.log_format,
+        Command::Demo(_)
+        | Command::Pki(_)
+        | Command::Explain(_)
+        | Command::Fetch(_)
+        | Command::Conform(_) => LogFormat::default(),
+    });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,17 +84,6 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
-}
-
-/// Warnings and worse, and what becomes of reloads, go to standard error; `RUST_LOG` asks for more.
-fn start_logging() {
-    let usual = || EnvFilter::new("warn,countersign_gateway::reload=info");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
 }
 
 pub(crate) fn complain(failure: &Failure) {

@@ -33,7 +33,6 @@ use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 use crate::session::Session;
-use crate::trace;
 use crate::tunnel::{self, Served, TunnelBody};
 use crate::upstream::{Answered, Upstreams};
 use crate::witness::Witness;
@@ -243,8 +242,7 @@ async fn relay(
     let next_hop = route.upstream.version();
     headers::prepare_request(&mut parts.headers, session.client(), &authority, next_hop);
     headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
-    trace::pass_or_begin(&mut parts.headers);
-    observation.traced(&parts.headers);
+    observation.trace(&route, &mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
     if let Some(asked) = &asked {
         asked.ask(&mut parts.headers, next_hop)?;

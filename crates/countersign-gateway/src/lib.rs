@@ -37,6 +37,7 @@ mod reload;
 mod route;
 mod server;
 mod session;
+mod span;
 mod trace;
 mod tunnel;
 mod upstream;
@@ -46,3 +47,5 @@ pub use config::{Config, ConfigError, Diagnostic};
 pub use explain::{Explanation, Question, Told, explain};
 pub use reload::{ReloadError, ReloadStatus, Reloader};
 pub use server::{Gateway, GatewayError};
+#[cfg(feature = "otlp")]
+pub use span::trace_with;

@@ -13,6 +13,7 @@ use crate::policy::{Admission, Connection, Step};
 use crate::problem::{Denial, Problem};
 use crate::route::Route;
 use crate::session::Session;
+use crate::span::Span;
 use crate::trace;
 use crate::witness::{Witness, rejected};
 
@@ -28,6 +29,7 @@ pub(crate) struct Observation<'a> {
     ended: bool,
     /// What the audit log is to say, if there is one.
     notes: Option<Box<Mutex<Notes>>>,
+    span: Span,
 }
 
 type Held = Result<Arc<Caller>, Denial>;
@@ -53,6 +55,7 @@ impl<'a> Observation<'a> {
             route: OnceLock::new(),
             admitted: false,
             ended: false,
+            span: Span::begin(witness, request),
             notes: witness.is_audited().then(|| Box::new(Mutex::new(Notes::of(request)))),
         }
     }
@@ -70,8 +73,11 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// It goes on in the trace that its fields name now.
-    pub(crate) fn traced(&mut self, headers: &http::HeaderMap) {
+    /// Says in the fields that a backend gets which trace it belongs to.
+    pub(crate) fn trace(&mut self, route: &Route, headers: &mut http::HeaderMap) {
+        if !self.span.go_on(route, headers) {
+            trace::pass_or_begin(headers);
+        }
         if let Some(notes) = &mut self.notes {
             let notes = notes.get_mut().unwrap_or_else(PoisonError::into_inner);
             notes.trace = trace::id(headers).map(str::to_owned);
@@ -122,6 +128,7 @@ impl<'a> Observation<'a> {
         self.ended = true;
         let (duration, status) = (self.started.elapsed(), status.map(|status| status.as_u16()));
         self.meter().request(self.witness().protocol(), outcome, status, reason, duration);
+        self.span.end(self.route.get().map(|route| &**route), outcome, status, reason);
         let Some(notes) = self.notes.take() else {
             return;
         };

@@ -1,18 +1,17 @@
-//! W3C trace context: a valid one is passed on, in place of any other one a new one is begun.
+//! W3C trace context: a valid one is passed on, in place of any other one a new one is begun. Where spans are
+//! exported ([`crate::span`]), the request goes on as part of the gateway's own span.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Sees to it that a request belongs to a trace. A client's `tracestate` only goes with its `traceparent`.
 ///
-/// The gateway records no spans, so it passes the context on as it came, and marks one that it begins as
-/// not recorded.
+/// No span is recorded here, so the context is passed on as it came, and one that is begun is marked as not
+/// recorded.
 pub(crate) fn pass_or_begin(headers: &mut HeaderMap) {
-    let mut parents = headers.get_all(TRACEPARENT).iter();
-    let only = parents.next().filter(|_| parents.next().is_none());
-    if only.is_some_and(|parent| is_valid(parent.as_bytes())) {
+    if parent(headers).is_some() {
         return;
     }
     headers.remove(TRACEPARENT);
@@ -24,9 +23,14 @@ pub(crate) fn pass_or_begin(headers: &mut HeaderMap) {
 
 /// The trace-id of a request that belongs to a trace.
 pub(crate) fn id(headers: &HeaderMap) -> Option<&str> {
+    parent(headers)?.split('-').nth(1)
+}
+
+/// A request's only traceparent, if it is valid.
+pub(crate) fn parent(headers: &HeaderMap) -> Option<&str> {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let only = parents.next().filter(|_| parents.next().is_none())?;
-    only.to_str().ok().filter(|parent| is_valid(parent.as_bytes()))?.split('-').nth(1)
+    only.to_str().ok().filter(|parent| is_valid(parent.as_bytes()))
 }
 
 /// Whether it has the form of version 00, or that of a later version that begins alike (Trace Context,

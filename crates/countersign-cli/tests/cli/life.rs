@@ -9,13 +9,13 @@ use tokio::process::{Child, Command};
 
 use crate::support::{Folder, Http, Setting, countersign, run, start_gateway_by};
 
-async fn signal(process: &Child, signal: &str) {
+pub(crate) async fn signal(process: &Child, signal: &str) {
     let mut kill = Command::new("kill");
     kill.args([signal, &process.id().unwrap().to_string()]);
     assert_eq!(run(kill).await.exit, 0);
 }
 
-async fn exit_code(process: &mut Child) -> Option<i32> {
+pub(crate) async fn exit_code(process: &mut Child) -> Option<i32> {
     within(process.wait()).await.unwrap().code()
 }
 
@@ -117,5 +117,77 @@ async fn a_hangup_reloads_and_what_is_wrong_is_said() {
     assert!(line.contains("not reloaded") && line.contains("own.toml:1:"), "{line}");
     let done = run(countersign(&["fetch", "--json", "--cacert", &root, &new])).await;
     assert_eq!(done.statuses(), [200]);
+    gateway.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_can_be_json() {
+    let setting = Setting::new(Http::Two).await;
+    let config = setting.pki.path("test.toml");
+    let mut command = countersign(&["gateway", "--log-format", "json", "--config", &config]);
+    command.stderr(Stdio::piped());
+    let (mut gateway, _) = start_gateway_by(command).await;
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    signal(&gateway, "-HUP").await;
+    let line = within(log.next_line()).await.unwrap().unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["level"], &line["generation"]), (&"INFO".into(), &2.into()));
+    assert_eq!(line["message"], "the configuration was reloaded");
+    assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    gateway.kill().await.unwrap();
+}
+
+fn lines(folder: &Folder, name: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.path(name)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_audit_log_is_opened_anew_by_a_hangup_and_whole_at_the_end() {
+    let audit = |text: String| format!("[audit]\nfile = \"audit.log\"\n{text}");
+    let mut setting = Setting::with(Http::Two, audit).await;
+    for _ in 0..3 {
+        assert_eq!(setting.fetch(&[], &["--json"], &["/public/"]).await.statuses(), [200]);
+    }
+    std::fs::rename(setting.pki.path("audit.log"), setting.pki.path("audit.log.1")).unwrap();
+    signal(&setting.gateway, "-HUP").await;
+    within(async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(10));
+        while !std::path::Path::new(&setting.pki.path("audit.log")).exists() {
+            ticks.tick().await;
+        }
+    })
+    .await;
+    let done = setting.fetch(&["device", "alice"], &["--json"], &["/admin/"]).await;
+    assert_eq!(done.statuses(), [200]);
+    signal(&setting.gateway, "-TERM").await;
+    assert_eq!(exit_code(&mut setting.gateway).await, Some(0));
+    let (before, after) = (lines(&setting.pki, "audit.log.1"), lines(&setting.pki, "audit.log"));
+    let requests = |lines: &[serde_json::Value]| {
+        lines.iter().filter(|line| line["event"] == "request").count()
+    };
+    assert_eq!(requests(&before) + requests(&after), 4);
+    let of = |event: &str| after.iter().filter(|line| line["event"] == event).count();
+    assert_eq!((of("identity-proven"), of("identity-lost")), (2, 2), "{after:?}");
+}
+
+#[tokio::test]
+async fn the_audit_log_can_be_standard_output() {
+    let setting = Setting::new(Http::Two).await;
+    let text = format!("[audit]\nfile = \"-\"\n{}", setting.pki.read("test.toml"));
+    let config = setting.pki.write("own.toml", &text);
+    let mut command = countersign(&["gateway", "--config", &config]);
+    let mut gateway = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let first = within(lines.next_line()).await.unwrap().unwrap();
+    let port = first.split_once("tcp=127.0.0.1:").unwrap().1.split(' ').next().unwrap();
+    let (root, url) =
+        (setting.pki.path("server-ca.pem"), format!("https://localhost:{port}/public/?secret"));
+    let done = run(countersign(&["fetch", "--json", "--cacert", &root, &url])).await;
+    assert_eq!(done.statuses(), [200]);
+    let line = within(lines.next_line()).await.unwrap().unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&told["event"], &told["request"]["path"]), (&"request".into(), &"/public/".into()));
+    assert!(!line.contains("secret"), "{line}");
     gateway.kill().await.unwrap();
 }

@@ -11,5 +11,7 @@ mod explain;
 mod fetch;
 #[cfg(unix)]
 mod life;
+#[cfg(all(unix, feature = "otlp"))]
+mod otlp;
 mod pkcs11;
 mod scenario;

@@ -23,6 +23,9 @@ use tokio::process::{Child, Command};
 pub(crate) fn countersign(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.args(arguments).env_remove("SSLKEYLOGFILE").env_remove("RUST_LOG");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
