@@ -63,7 +63,8 @@ impl State {
                 let tls = quic::tls(handshake::tls(config)?);
                 let server = quic::server_config(Arc::clone(&tls), &limits)?;
                 let acceptor = h3::Acceptor::new(Arc::clone(&auth)).tls(server, tls);
-                Some(acceptor.max_field_section_size(limits.header_bytes.into()))
+                let acceptor = acceptor.max_field_section_size(limits.header_bytes.into());
+                Some(acceptor.websocket(true))
             }
             None => None,
         };

@@ -58,7 +58,18 @@ impl<L: Link + ?Sized> Connection<L> {
     /// buffer them whole; a longer one closes the connection with H3_EXCESSIVE_LOAD at its header.
     /// Frames of the extension have [`Link::max_frame_len`] instead.
     pub fn with_max_frame_len(quic: quinn::Connection, link: Arc<L>, max_frame_len: u64) -> Self {
-        let shared = Shared::new(quic.clone(), Rules::new(link, max_frame_len));
+        Self::with_rules(quic, Rules::new(link, max_frame_len))
+    }
+
+    /// The same for a server that takes requests for WebSocket (RFC 9220): the stack, which has no name for it,
+    /// reads [`WEBSOCKET`](crate::WEBSOCKET) as their `:protocol`, and [`OTHER`](crate::OTHER) in place of
+    /// every other value.
+    pub fn with_websocket(quic: quinn::Connection, link: Arc<L>, max_frame_len: u64) -> Self {
+        Self::with_rules(quic, Rules { websocket: true, ..Rules::new(link, max_frame_len) })
+    }
+
+    fn with_rules(quic: quinn::Connection, rules: Rules<L>) -> Self {
+        let shared = Shared::new(quic.clone(), rules);
         let core = Arc::new(Core(Arc::new(shared)));
         let incoming_bidi =
             stream::unfold(quic.clone(), async |quic| Some((quic.accept_bi().await, quic)));

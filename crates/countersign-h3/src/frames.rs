@@ -35,11 +35,14 @@ pub(crate) struct Rules<L: ?Sized> {
     pub(crate) points: CodePoints,
     /// The longest accepted payload of a frame that the stack buffers, in bytes.
     pub(crate) max_frame_len: u64,
+    /// Whether requests for WebSocket are made fit for the stack.
+    pub(crate) websocket: bool,
 }
 
 impl<L: Link + ?Sized> Rules<L> {
     pub(crate) fn new(link: Arc<L>, max_frame_len: u64) -> Self {
-        Self { role: link.role(), points: link.code_points(), link, max_frame_len }
+        let (role, points) = (link.role(), link.code_points());
+        Self { role, points, link, max_frame_len, websocket: false }
     }
 
     /// Judges the header of a frame that the stack gets.
@@ -63,7 +66,7 @@ impl Header {
     }
 
     /// A header that is there as a whole, and what comes behind it.
-    fn split_from(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn split_from(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (frame_type, rest) = varint::read(bytes)?;
         if frame_type == frame_type::WT_STREAM {
             return Some((Self { frame_type, len: u64::MAX }, rest));

@@ -6,7 +6,8 @@
 //! peer's out, and closes the connection when the peer breaks a rule. The rules themselves are behind
 //! [`Link`](countersign_proto::link::Link), and unknown here.
 //!
-//! Streams of requests are looked at by frame header only and pass as they are. Frames other than DATA
+//! Streams of requests are looked at by frame header only and pass as they are, but for `:protocol` where a
+//! server takes WebSocket. Frames other than DATA
 //! that declare an unreasonable length are refused before the stack buffers them.
 //!
 //! [`exporter_values`] takes from a connection what authenticators are bound to.
@@ -39,6 +40,7 @@ mod exporter;
 mod frames;
 mod inbound;
 mod outbound;
+mod protocol;
 mod shared;
 mod stream;
 
@@ -47,6 +49,7 @@ pub use connection::{Connection, DEFAULT_MAX_FRAME_LEN, OpenStreams};
 pub use datagram::{DatagramReceiver, DatagramSender};
 pub use error::PeerError;
 pub use exporter::{authenticator_hash, exporter_values};
+pub use protocol::{OTHER, WEBSOCKET};
 pub use stream::{BidiStream, RecvStream, SendStream};
 
 #[cfg(test)]

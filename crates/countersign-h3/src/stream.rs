@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use countersign_proto::Role;
 use countersign_proto::link::Link;
 use h3::error::Code;
@@ -16,6 +16,7 @@ use crate::error::{internal, on_stream};
 use crate::frames::FrameWalk;
 use crate::inbound::UniWalk;
 use crate::outbound::extend_settings;
+use crate::protocol;
 use crate::shared::Core;
 
 /// How many pieces of the control stream that bring the stack nothing are read before other tasks get
@@ -166,6 +167,8 @@ pub struct RecvStream<L: Link + ?Sized> {
 enum Walk {
     /// A stream of a request: everything passes.
     Request(FrameWalk),
+    /// The same up to the end of its first frame, where `:protocol` is written anew; what has arrived of it.
+    Opening(FrameWalk, BytesMut),
     /// One of the peer's unidirectional streams: something may be taken out.
     Uni(Box<UniWalk>),
     /// It has ended, or failed.
@@ -178,7 +181,12 @@ impl<L: Link + ?Sized> RecvStream<L> {
         stream: quinn::RecvStream,
     ) -> Result<Self, ConnectionErrorIncoming> {
         let id = stream_id(stream.id())?;
-        Ok(Self { core, id, stream, walk: Walk::Request(FrameWalk::new()) })
+        let walk = if core.rules.websocket && core.rules.role == Role::Server {
+            Walk::Opening(FrameWalk::new(), BytesMut::new())
+        } else {
+            Walk::Request(FrameWalk::new())
+        };
+        Ok(Self { core, id, stream, walk })
     }
 
     pub(crate) fn uni(
@@ -229,6 +237,14 @@ impl<L: Link + ?Sized> quic::RecvStream for RecvStream<L> {
                         Err(reason) => Err(self.core.fail_stream(reason)),
                     });
                 }
+                (Walk::Opening(walk, held), Some(chunk)) => {
+                    walk.inspect(&chunk, self.id.into_inner(), rules)
+                        .map_err(|reason| self.core.fail_stream(reason))?;
+                    if let Some(first) = protocol::open(held, chunk) {
+                        self.walk = Walk::Request(std::mem::replace(walk, FrameWalk::new()));
+                        return Poll::Ready(Ok(Some(first)));
+                    }
+                }
                 (Walk::Uni(walk), Some(chunk)) => walk
                     .filter(chunk, rules, &self.core.control_seen)
                     .map_err(|reason| self.core.fail_stream(reason))?,
@@ -243,6 +259,12 @@ impl<L: Link + ?Sized> quic::RecvStream for RecvStream<L> {
                 (Walk::Request(_), None) => {
                     self.walk = Walk::Ended;
                     return Poll::Ready(Ok(None));
+                }
+                (Walk::Opening(_, held), None) => {
+                    // A cut frame is the stack's to judge.
+                    let held = std::mem::take(held).freeze();
+                    self.walk = Walk::Ended;
+                    return Poll::Ready(Ok(Some(held).filter(|held| !held.is_empty())));
                 }
                 (Walk::Ended, _) => return Poll::Ready(Ok(None)),
             }
@@ -265,7 +287,7 @@ impl<L: Link + ?Sized> Drop for RecvStream<L> {
     /// Says why nothing more is read of a request or a response; quinn would say 0, which is no code of
     /// HTTP/3 (RFC 9114, section 4.1).
     fn drop(&mut self) {
-        if let Walk::Request(_) = self.walk {
+        if let Walk::Request(_) | Walk::Opening(..) = self.walk {
             quic::RecvStream::stop_sending(
                 self,
                 match self.core.rules.role {

@@ -1,7 +1,7 @@
 //! An HTTP/3 peer (RFC 9114) that sends exactly what a test tells it to, directly on quinn.
 //!
 //! It knows streams and frames and no more: no state of a request, no answers of its own. Field
-//! sections are of QPACK's static table; of a response only the status is read. What arrives is read in
+//! sections are of QPACK's static table and literals; of a response only the status is read. What arrives is read in
 //! the background and kept until a test asks for it.
 
 mod qpack;

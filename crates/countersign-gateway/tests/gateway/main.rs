@@ -10,6 +10,7 @@
 mod admin;
 mod audit;
 mod decisions;
+mod grpc;
 mod hostile;
 mod http1;
 mod http3;

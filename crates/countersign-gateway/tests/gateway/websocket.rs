@@ -210,7 +210,7 @@ async fn an_http1_connection_counts_as_long_as_its_tunnel() {
         backend.url()
     );
     let gateway = Running::start(&text).await;
-    for front in [Front::Http1, Front::Http2] {
+    for front in [Front::Http1, Front::Http2, Front::Http3] {
         let mut peer = Peer::open(front, &gateway, "/", None).await;
         let pause = std::future::pending::<()>();
         let _ = tokio::time::timeout(std::time::Duration::from_millis(300), pause).await;
@@ -314,7 +314,7 @@ async fn a_switch_that_nobody_asked_for_is_refused() {
 async fn other_protocols_and_bare_tunnels_are_refused() {
     let backend = SocketBackend::start(accepting).await;
     let gateway = Running::open(&backend.url()).await;
-    for front in [Front::Http2] {
+    for front in [Front::Http2, Front::Http3] {
         for protocol in [Some("connect-udp"), Some("webtransport"), Some("anything"), None] {
             let peer = Peer::connect_by(front, &gateway, "/", None, protocol).await;
             assert_eq!(peer.status, 501, "{front:?} {protocol:?}");
@@ -326,7 +326,7 @@ async fn other_protocols_and_bare_tunnels_are_refused() {
 #[tokio::test]
 async fn upstreams_over_http2_are_named_in_the_refusal() {
     let gateway = Running::open("h2c://127.0.0.1:9").await;
-    for front in [Front::Http1, Front::Http2] {
+    for front in [Front::Http1, Front::Http2, Front::Http3] {
         assert_eq!(Peer::open(front, &gateway, "/", None).await.status, 501);
     }
 }

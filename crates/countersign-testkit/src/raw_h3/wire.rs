@@ -51,6 +51,11 @@ impl Frame {
         Self::new(kind::HEADERS, qpack::get(authority, path))
     }
 
+    /// HEADERS with these fields, pseudo-header fields among them, in this order.
+    pub fn headers(fields: &[(&str, &str)]) -> Self {
+        Self::new(kind::HEADERS, qpack::literals(fields))
+    }
+
     /// A SETTINGS frame.
     pub fn settings(settings: &[(u64, u64)]) -> Self {
         let flat = settings.iter().flat_map(|(id, value)| [varint(*id), varint(*value)].concat());
@@ -75,7 +80,7 @@ impl Frame {
         settings
     }
 
-    /// The `:status` of a HEADERS frame; it must be the first field, and of the static table.
+    /// The `:status` of a HEADERS frame; it must be the first field.
     pub fn status(&self) -> Option<u16> {
         (self.kind == kind::HEADERS).then(|| qpack::read_status(&self.payload)).flatten()
     }

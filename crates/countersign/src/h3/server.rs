@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
-use http::{HeaderMap, Method, Request, Response, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use quinn::crypto::rustls::QuicServerConfig;
@@ -22,6 +22,7 @@ use crate::server::{AuthConfig, AuthHandle, Listening, Observer, ServerLink, Ser
 pub struct Acceptor {
     auth: Arc<AuthConfig>,
     max_field_section_size: u64,
+    websocket: bool,
     tls: Option<(Arc<quinn::ServerConfig>, Arc<rustls::ServerConfig>)>,
 }
 
@@ -44,7 +45,7 @@ impl Acceptor {
     /// Asks by the rules of `auth`. The QUIC endpoint's TLS configuration has ALPN
     /// [`super::ALPN_H3`] and the same cryptographic provider.
     pub fn new(auth: Arc<AuthConfig>) -> Self {
-        Self { auth, max_field_section_size: 64 * 1024, tls: None }
+        Self { auth, max_field_section_size: 64 * 1024, websocket: false, tls: None }
     }
 
     /// Accepts with `quic`, whose cryptography is made of `tls`, in place of the endpoint's configuration.
@@ -59,6 +60,17 @@ impl Acceptor {
     /// The largest header section to accept, in bytes. Default 65,536.
     pub fn max_field_section_size(mut self, bytes: u64) -> Self {
         self.max_field_section_size = bytes;
+        self
+    }
+
+    /// Takes extended CONNECT for WebSocket, and says so in SETTINGS (RFC 9220).
+    ///
+    /// Such a request comes to the service as hyper's of HTTP/2 do: its method is CONNECT, and
+    /// [`hyper::ext::Protocol`] is in its extensions. With a response of status 200 the tunnel is there: the
+    /// request's body is what the client sends in it, the response's is what is sent to the client. A request for
+    /// another protocol is answered with 501.
+    pub fn websocket(mut self, taken: bool) -> Self {
+        self.websocket = taken;
         self
     }
 
@@ -110,13 +122,18 @@ impl Acceptor {
             .and_then(|data| data.server_name);
         let handle = AuthHandle::new(Arc::clone(&session), name.as_deref());
         let link = Arc::new(ServerLink(session));
-        let below =
-            countersign_h3::Connection::with_max_frame_len(quic, link, self.max_field_section_size);
+        let longest = self.max_field_section_size;
+        let below = if self.websocket {
+            countersign_h3::Connection::with_websocket(quic, link, longest)
+        } else {
+            countersign_h3::Connection::with_max_frame_len(quic, link, longest)
+        };
         let inner = h3::server::builder()
-            .max_field_section_size(self.max_field_section_size)
+            .max_field_section_size(longest)
+            .enable_extended_connect(self.websocket)
             .build(below)
             .await?;
-        Ok((Connection { inner, handle: handle.clone() }, handle))
+        Ok((Connection { inner, handle: handle.clone(), websocket: self.websocket }, handle))
     }
 }
 
@@ -124,6 +141,7 @@ impl Acceptor {
 pub struct Connection {
     inner: h3::server::Connection<countersign_h3::Connection<ServerLink>, Bytes>,
     handle: AuthHandle,
+    websocket: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -151,7 +169,7 @@ impl Connection {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Self { mut inner, handle } = self;
+        let Self { mut inner, handle, websocket } = self;
         let mut exchanges = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let mut ending = false;
@@ -182,7 +200,10 @@ impl Connection {
             let (service, handle) = (service.clone(), handle.clone());
             exchanges.spawn(async move {
                 let answered = async {
-                    let (request, stream) = resolver.resolve_request().await?;
+                    let (mut request, mut stream) = resolver.resolve_request().await?;
+                    if websocket && !name_protocol(&mut request, &mut stream).await? {
+                        return Ok(());
+                    }
                     answer(request, stream, service, handle).await
                 };
                 if let Err(error) = answered.await {
@@ -197,6 +218,33 @@ impl Connection {
 
 type ServerStream = h3::server::RequestStream<countersign_h3::BidiStream<ServerLink, Bytes>, Bytes>;
 type ServerSend = h3::server::RequestStream<countersign_h3::SendStream<ServerLink, Bytes>, Bytes>;
+
+/// Says in hyper's words what an extended CONNECT is for. Answers it where that is nothing that is taken:
+/// then it is `false`.
+async fn name_protocol(
+    request: &mut Request<()>,
+    stream: &mut ServerStream,
+) -> Result<bool, StreamError> {
+    let Some(protocol) = request.extensions_mut().remove::<h3::ext::Protocol>() else {
+        return Ok(true);
+    };
+    if request.method() != Method::CONNECT {
+        // Only CONNECT may have it (RFC 8441, section 4).
+        stream.stop_sending(Code::H3_MESSAGE_ERROR);
+        stream.stop_stream(Code::H3_MESSAGE_ERROR);
+        return Ok(false);
+    }
+    if protocol != countersign_h3::WEBSOCKET {
+        // RFC 9220, section 3.
+        let mut refusal = Response::new(());
+        *refusal.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        stream.send_response(refusal).await?;
+        stream.finish().await?;
+        return Ok(false);
+    }
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    Ok(true)
+}
 
 async fn answer<S, B>(
     request: Request<()>,

@@ -13,3 +13,4 @@ mod replaced;
 mod server;
 mod server_certificates;
 mod support;
+mod websocket;
