@@ -26,6 +26,7 @@ use crate::live::Live;
 use crate::metrics;
 use crate::reload::Reloader;
 use crate::server::GatewayError;
+use crate::upstream::ServerState;
 
 /// Connections at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -135,6 +136,8 @@ struct Readiness<'a> {
     /// Why not.
     reasons: &'a [&'static str],
     listeners: Listeners,
+    /// The servers of all upstreams.
+    servers: Vec<ServerState>,
     revocation_lists: Vec<ListState<'a>>,
     configuration: Configuration,
 }
@@ -157,6 +160,8 @@ struct ListState<'a> {
 struct Configuration {
     generation: u64,
     loaded_at: u64,
+    /// How many later ones were refused, since the start.
+    refusals: u64,
     failure: Option<Failure>,
 }
 
@@ -166,8 +171,8 @@ struct Failure {
     reason: String,
 }
 
-/// Not ready is only who takes no connections. A stale list and a refused configuration are told: on their account all
-/// replicas would leave at once, and take along the routes that do not need them.
+/// Not ready is only who takes no connections. Servers that are left out, a stale list and a refused configuration are
+/// told: on their account all replicas would leave at once, and take along the routes that do not need them.
 fn readiness(watched: &Watched) -> Response<Full<Bytes>> {
     let reasons: &[_] = if watched.draining.load(Ordering::SeqCst) { &["draining"] } else { &[] };
     let (state, now, reload) = (watched.live.state(), UnixTime::now(), watched.reloader.status());
@@ -176,10 +181,12 @@ fn readiness(watched: &Watched) -> Response<Full<Bytes>> {
         ready: reasons.is_empty(),
         reasons,
         listeners: Listeners { tcp: watched.tcp, udp: watched.udp },
+        servers: state.shared.upstreams.servers(),
         revocation_lists: state.revocation_lists().map(list).collect(),
         configuration: Configuration {
             generation: reload.generation,
             loaded_at: reload.loaded_at.as_secs(),
+            refusals: reload.refusals,
             failure: reload.failure.map(|(at, reason)| Failure { at: at.as_secs(), reason }),
         },
     };

@@ -280,6 +280,7 @@ async fn relay(
         uri: parts.uri,
         authority,
         callers,
+        request: observation.number(),
         upstream: route.upstream.clone(),
     };
     Ok(switched.open(response, review, exchange).map(|body| Either::Left(Either::Right(body))))

@@ -25,6 +25,7 @@ pub(crate) use self::requests::{Outcome, Requests, RouteMeter};
 use crate::live::Live;
 use crate::refusals::Reason;
 use crate::reload::Reloader;
+use crate::upstream::ServerState;
 
 /// The media type of [`render`]'s text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -157,6 +158,7 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
         "What became of credentials: proven, rejected, declined, unanswered, lost",
         traffic.credentials.clone(),
     );
+    register_servers(&mut registry, &live.shared().upstreams.servers());
     let limits: Family<OfLimit, Counter> = Family::default();
     for reason in Reason::ALL {
         let labels = OfLimit { limit: reason.label() };
@@ -239,6 +241,41 @@ fn register_requests(registry: &mut Registry, requests: &Requests) {
         "The time that requests waited for their client to prove credentials; others are not counted",
         Unit::Seconds,
         Series(collected.held),
+    );
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfServer {
+    server: String,
+}
+
+fn register_servers(registry: &mut Registry, servers: &[ServerState]) {
+    let labels = |state: &ServerState| OfServer { server: state.server.clone() };
+    let gauge = |value: fn(&ServerState) -> u64| {
+        Series(servers.iter().map(|one| (labels(one), ConstGauge::new(value(one)))).collect())
+    };
+    let counter = |value: fn(&ServerState) -> u64| {
+        Series(servers.iter().map(|one| (labels(one), ConstCounter::new(value(one)))).collect())
+    };
+    registry.register(
+        "server_up",
+        "Whether a server of an upstream gets requests (1) or is left out (0)",
+        gauge(|server| server.up.into()),
+    );
+    registry.register(
+        "server_requests",
+        "Requests that are at a server",
+        gauge(|server| server.in_flight as u64),
+    );
+    registry.register(
+        "server_answers",
+        "Responses that a server began",
+        counter(|server| server.answered),
+    );
+    registry.register(
+        "server_failures",
+        "Requests that a server gave no response to",
+        counter(|server| server.failed),
     );
 }
 

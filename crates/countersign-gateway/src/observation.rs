@@ -60,6 +60,11 @@ impl<'a> Observation<'a> {
         }
     }
 
+    /// Its number on the connection.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// It passes.
     pub(crate) fn admit(&mut self, admission: &Admission) {
         self.admitted = true;

@@ -223,6 +223,7 @@ impl Switched {
                 () = review.session().tunnels().over() => {}
                 () = review.refused() => {
                     tracing::info!(client = %review.session().client(), "a tunnel is not allowed any more");
+                    review.tell_refused();
                 }
             }
             drop((answered, guard, open));

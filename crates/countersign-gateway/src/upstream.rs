@@ -8,6 +8,7 @@ mod failure;
 mod http2;
 mod replay;
 mod server;
+mod state;
 mod target;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ use self::failure::Failure;
 use self::http2::Http2Pool;
 use self::replay::{Lent, Progress, Replay};
 use self::server::Server;
+pub(crate) use self::state::ServerState;
 use self::target::Protocol;
 pub(crate) use self::target::Target;
 use crate::body::{Received, Relayed};

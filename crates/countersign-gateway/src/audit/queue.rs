@@ -34,6 +34,8 @@ struct State {
     lost: u64,
     /// Where to write from which place in `bytes` on.
     switches: VecDeque<Switch>,
+    /// Whether what is pushed now has somewhere to go.
+    open: bool,
     running: bool,
     ending: bool,
 }
@@ -42,6 +44,9 @@ impl Queue {
     /// Adds a line, with its newline.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
+        if !state.open {
+            return;
+        }
         if state.ending || state.bytes.len() + line.len() > CAPACITY {
             state.lost += 1;
             let first = state.lost == 1;
@@ -76,6 +81,7 @@ impl Queue {
     pub(super) fn switch(&self, sink: Option<Sink>) {
         let mut state = self.lock();
         let at = state.bytes.len();
+        state.open = sink.is_some();
         state.switches.push_back((at, sink));
         drop(state);
         self.work.notify_one();

@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Uri};
 use rustls::pki_types::UnixTime;
 use tokio::time::{Instant, sleep_until};
 
+use crate::audit::{self, Line};
 use crate::caller::Caller;
 use crate::live::Live;
 use crate::policy;
@@ -26,6 +27,8 @@ pub(crate) struct Review {
     pub(crate) authority: HeaderValue,
     /// The identities that it was let pass with.
     pub(crate) callers: Vec<Arc<Caller>>,
+    /// The number of the request that asked for it.
+    pub(crate) request: u64,
     /// Where it leads.
     pub(crate) upstream: Upstream,
 }
@@ -33,6 +36,23 @@ pub(crate) struct Review {
 impl Review {
     pub(super) fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// Says in the audit log that it may not.
+    pub(super) fn tell_refused(&self) {
+        let request = audit::Request {
+            id: self.request,
+            method: "GET",
+            authority: self.authority.to_str().unwrap_or_default(),
+            path: self.uri.path(),
+            trace: None,
+        };
+        self.session.witness().write(Line {
+            event: "tunnel-ended",
+            request: Some(request),
+            decision: Some("refuse"),
+            ..Line::default()
+        });
     }
 
     /// Waits until the tunnel would not be let pass any more, or would lead elsewhere.

@@ -42,7 +42,6 @@ impl Server {
     }
 
     /// Responses that began, and requests that got none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what metrics will read"))]
     pub(super) fn totals(&self) -> (u64, u64) {
         (self.answered.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::support::{
-    Answer, Backend, Body, Client, HEAD, Http1, Running, Version, empty, full, serve, try_start,
+    Answer, Backend, Body, Client, HEAD, Http1, Running, Version, empty, full, nobody, serve,
+    try_start,
 };
 
 fn with_admin(upstream: &str) -> String {
@@ -50,6 +51,11 @@ async fn it_is_alive_and_ready_and_tells_what_it_serves() {
     assert_eq!((status.as_u16(), &told["ready"]), (200, &true.into()));
     assert_eq!(told["listeners"]["tcp"], gateway.address.to_string());
     assert_eq!(told["listeners"]["udp"], gateway.address.to_string());
+    let server = serde_json::json!({
+        "server": format!("http://{}", backend.address),
+        "up": true, "in_flight": 0, "answered": 0, "failed": 0,
+    });
+    assert_eq!(told["servers"], serde_json::json!([server]));
     assert_eq!(told["configuration"]["generation"], 1);
     let list = &told["revocation_lists"][0];
     assert_eq!((&list["credential"], &list["file"]), (&"user".into(), &"user.crl".into()));
@@ -61,6 +67,41 @@ async fn it_is_alive_and_ready_and_tells_what_it_serves() {
 }
 
 #[tokio::test]
+async fn servers_that_are_left_out_are_told_and_the_gateway_stays_ready() {
+    let (backend, gone) = (Backend::start().await, nobody().await);
+    let two = format!("upstream = [\"http://{}\", \"http://{gone}\"]", backend.address);
+    let one = format!("upstream = \"http://{}\"", backend.address);
+    let text = with_admin(&backend.address.to_string()).replace(&one, &two);
+    let gateway = Running::start(&text).await;
+    let client = Client::plain(Version::Http2, &gateway, None).await;
+    for _ in 0..6 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    let (status, told) = readiness(&gateway).await;
+    assert_eq!(status, 200);
+    let of = |address: std::net::SocketAddr| {
+        let url = format!("http://{address}");
+        told["servers"].as_array().unwrap().iter().find(|one| one["server"] == url).unwrap()
+    };
+    assert_eq!((&of(gone)["up"], &of(gone)["answered"]), (&false.into(), &0.into()), "{told}");
+    assert!(of(gone)["failed"].as_u64().unwrap() >= 3, "{told}");
+    assert_eq!(
+        (&of(backend.address)["up"], &of(backend.address)["answered"]),
+        (&true.into(), &6.into())
+    );
+    let text = ask(&gateway, "GET", "/metrics").await.body;
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let value = |name: &str, address: std::net::SocketAddr| {
+        metric(&text, &format!("countersign_gateway_server_{name}{{server=\"http://{address}\"}}"))
+    };
+    assert_eq!((value("up", gone), value("up", backend.address)), (Some(0.0), Some(1.0)), "{text}");
+    assert_eq!(value("answers_total", backend.address), Some(6.0), "{text}");
+    assert_eq!(value("failures_total", backend.address), Some(0.0), "{text}");
+    assert!(value("failures_total", gone).is_some_and(|failed| failed >= 3.0), "{text}");
+    assert_eq!(value("requests", backend.address), Some(0.0), "{text}");
+}
+
+#[tokio::test]
 async fn a_reload_that_failed_is_told() {
     let backend = Backend::start().await;
     let good = with_admin(&backend.address.to_string());
@@ -69,6 +110,7 @@ async fn a_reload_that_failed_is_told() {
     gateway.reload().await.unwrap_err();
     let (status, told) = readiness(&gateway).await;
     let reason = told["configuration"]["failure"]["reason"].as_str().unwrap();
+    assert_eq!(told["configuration"]["refusals"], 1);
     assert!(status == 200 && reason.contains("gateway.toml:1"), "{told}");
     gateway.write("gateway.toml", good);
     gateway.reload().await.unwrap();

@@ -1,22 +1,29 @@
 //! The audit log: who did what, and who was let.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::client::{self, CredentialResolver, Origin, Resolution, StaticCredentials};
+use countersign::{AuthenticatorRequest, BoxFuture};
 use countersign_testkit::pki::{Authority, KeyKind, Leaf, Validity};
-use countersign_testkit::tls::test_pki;
+use countersign_testkit::tls::{TlsOptions, test_pki};
 use countersign_testkit::within;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Client, HEAD, Http1, Running, Version, empty, for_both_versions, full, serve,
+    Backend, Client, HEAD, Http1, Running, Version, credential as credential_of, empty,
+    for_both_versions, full, origin, serve, tls,
 };
+use crate::tunnels::{Front, Peer, SocketBackend, accepting};
 
 for_both_versions! {
     who_passes_and_who_does_not_is_said,
     what_is_proven_and_lost_is_said,
     a_file_that_is_moved_away_is_opened_anew_and_no_line_is_lost,
     who_goes_away_is_said_too,
+    a_question_without_an_answer_is_said_once,
+    what_is_presented_unasked_is_said,
 }
 
 const ROUTES: &str = r#"
@@ -155,6 +162,83 @@ async fn what_is_proven_and_lost_is_said(version: Version) {
         assert_eq!(line.unwrap()["reason"], reason);
         assert_eq!(line.unwrap()["connection"]["id"], proven[0]["connection"]["id"]);
     }
+}
+
+/// Leaves every challenge unanswered.
+struct Silent;
+
+impl CredentialResolver for Silent {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a Origin,
+        _: &'a AuthenticatorRequest,
+    ) -> BoxFuture<'a, Resolution> {
+        Box::pin(std::future::pending())
+    }
+}
+
+async fn a_question_without_an_answer_is_said_once(version: Version) {
+    let text = config("127.0.0.1:9") + "[pool]\nanswer_timeout = \"200ms\"\n";
+    let gateway = Running::start_with(&text, &[("log/audit.log", String::new())]).await;
+    let client = Client::resolving(version, &gateway, Silent).await;
+    let answers = tokio::join!(client.get("/user/a"), client.get("/user/b"));
+    assert_eq!((answers.0.status.as_u16(), answers.1.status.as_u16()), (403, 403));
+    for line in events(&gateway, "request", 2).await {
+        assert_eq!(
+            (&line["decision"], &line["reason"]),
+            (&json!("refuse"), &json!("credential-timeout"))
+        );
+        assert_eq!(line["credentials"][0]["outcome"], "unanswered");
+        assert!(line["held"].as_f64().unwrap() >= 0.2, "{line}");
+    }
+    let line = events(&gateway, "identity-unanswered", 1).await.remove(0);
+    assert_eq!(line["credentials"], json!([{ "credential": "user", "outcome": "unanswered" }]));
+}
+
+async fn what_is_presented_unasked_is_said(version: Version) {
+    let text = config("127.0.0.1:9").replace("ask = \"on-connect\"\n", "")
+        + "[pool]\ngeneric_challenges = 2\n";
+    let gateway = Running::start_with(&text, &[("log/audit.log", String::new())]).await;
+    let other = Authority::root("Somebody", KeyKind::P256).unwrap();
+    let stranger = other.issue(&Leaf::client("stranger")).unwrap();
+    for (issued, event, credential) in [
+        (&test_pki().alice, "identity-proven", json!("user")),
+        (&stranger, "identity-rejected", Value::Null),
+    ] {
+        let auth = client::AuthConfig::builder(TlsOptions::default().provider())
+            .resolver(Arc::new(StaticCredentials::new().keep_generic()))
+            .limit(4)
+            .build()
+            .unwrap();
+        let tls = tls(version.alpn(), None);
+        let (client, handle) =
+            Client::to(version, &gateway, origin(&gateway), tls, auth).await.unwrap();
+        assert_eq!(client.get("/gone/").await.status, 502);
+        within(handle.present(Arc::new(credential_of(issued)))).await.unwrap();
+        let line = events(&gateway, event, 1).await.remove(0);
+        assert_eq!(line["credentials"][0]["credential"], credential, "{line}");
+        assert!(line["credentials"][0]["subject"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_not_allowed_any_more_is_said() {
+    let backend = SocketBackend::start(accepting).await;
+    let gateway = start(&backend.address.to_string()).await;
+    let mut peer = Peer::open(Front::Http2, &gateway, "/public/chat", None).await;
+    let opened = events(&gateway, "request", 1).await.remove(0);
+    assert_eq!(
+        (&opened["decision"], &opened["request"]["method"]),
+        (&json!("pass"), &json!("CONNECT"))
+    );
+    let text = config(&backend.address.to_string()).replace("/public/", "/other/");
+    gateway.write("gateway.toml", text);
+    gateway.reload().await.unwrap();
+    peer.expect_end().await;
+    let ended = events(&gateway, "tunnel-ended", 1).await.remove(0);
+    assert_eq!(ended["request"]["id"], opened["request"]["id"]);
+    assert_eq!(ended["connection"]["id"], opened["connection"]["id"]);
+    assert_eq!(ended["request"]["path"], "/public/chat");
 }
 
 #[tokio::test]

@@ -351,7 +351,7 @@ fn quic_with(tls: Arc<ClientConfig>) -> quinn::ClientConfig {
     quinn::ClientConfig::new(Arc::new(tls))
 }
 
-fn credential(issued: &Issued) -> ClientCredential {
+pub(crate) fn credential(issued: &Issued) -> ClientCredential {
     let provider = TlsOptions::default().provider();
     let key = provider.key_provider.load_private_key(issued.key.clone_key()).unwrap();
     Credential::new(Chain::new(issued.chain.clone()).unwrap(), key).unwrap().into()
