@@ -2,7 +2,7 @@
 //! From [`Received`] on, nothing depends on the version that the client speaks.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +13,59 @@ use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-/// The body of a request, from HTTP/1.1 or 2, or from HTTP/3.
-pub(crate) type Received = Either<Incoming, Begun>;
+use crate::expect::Gate;
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) struct Received {
+    inner: Source,
+    gate: Option<Gate>,
+}
+
+/// From HTTP/1.1 or 2, or from HTTP/3.
+pub(crate) type Source = Either<Incoming, Begun>;
+
+impl Received {
+    /// A body that may be read at once.
+    pub(crate) fn new(inner: Source) -> Self {
+        Self { inner, gate: None }
+    }
+
+    /// The same, to be read once `gate` opens.
+    pub(crate) fn behind(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    pub(crate) fn into_inner(self) -> Source {
+        self.inner
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = <Source as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(gate) = &mut self.gate {
+            if let Err(unwanted) = ready!(gate.poll(cx)) {
+                return Poll::Ready(Some(Err(unwanted.into())));
+            }
+            self.gate = None;
+        }
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
 
 /// A body from HTTP/3 whose beginning was waited for, if need be.
 ///
@@ -106,7 +157,7 @@ impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Relayed<B, G> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         Poll::Ready(frame.map(|result| {
             result.map(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {

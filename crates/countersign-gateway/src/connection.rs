@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign::h3;
 use countersign::server::{AuthHandle, ServerCertificates, ServerStream};
-use http::header::{ALT_SVC, CONTENT_LENGTH};
+use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Version};
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
+use crate::expect::{self, Expectation};
 use crate::headers;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -56,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
 }
 
-type ResponseBody = Either<Either<Full<Bytes>, TunnelBody>, Relayed<Answered, Exchange>>;
+type ResponseBody = Either<Either<Full<Bytes>, TunnelBody>, Relayed<Answered, Underway>>;
 
 /// Serves a connection until its end. `shutdown` changes when the gateway wants to end.
 pub(crate) async fn serve(
@@ -78,7 +80,7 @@ pub(crate) async fn serve(
         let exchange = activity.begin();
         let (live, session) = (Arc::clone(&live), Arc::clone(&session));
         async move {
-            let request = request.map(Either::Left);
+            let request = request.map(|body| Received::new(Either::Left(body)));
             let shared = live.shared();
             let mut response = answer(&live, &shared, &session, request, exchange).await;
             if let Some(alt_svc) = &shared.alt_svc {
@@ -182,7 +184,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
             } else {
                 Begun::at_once(body)
             };
-            let request = Request::from_parts(parts, Either::Right(body));
+            let request = Request::from_parts(parts, Received::new(Either::Right(body)));
             Ok(answer(&live, &shared, &session, request, exchange).await)
         })
     }
@@ -240,6 +242,7 @@ async fn relay(
         "a request passes"
     );
     let next_hop = route.upstream.version();
+    let expects = expect::is_continue(&parts)?;
     headers::prepare_request(&mut parts.headers, session.client(), &authority, next_hop);
     headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
     observation.trace(&route, &mut parts.headers);
@@ -253,9 +256,16 @@ async fn relay(
     };
     let target =
         target.map_err(|_| Problem::new(Kind::BadRequest, "The request target is malformed."))?;
-    let mut request = Request::new(Relayed::new(body, headers::prepare_request_trailers, ()));
+    let mut request = Request::new(());
     *request.method_mut() = parts.method;
     *request.headers_mut() = parts.headers;
+    let (body, expectation) = if expects && next_hop == Version::HTTP_11 && !body.is_end_stream() {
+        let (expectation, gate) = Expectation::new(&mut request);
+        (body.behind(gate), Some(expectation))
+    } else {
+        (body, None)
+    };
+    let request = request.map(|()| Relayed::new(body, headers::prepare_request_trailers, ()));
 
     let mut response = shared.upstreams.send(&route.upstream, &authority, target, request).await?;
     let switched = match asked {
@@ -270,8 +280,14 @@ async fn relay(
     headers::add_via(response.headers_mut(), received, &shared.proxy_name);
     *response.version_mut() = Version::default();
     let Some(switched) = switched else {
+        let is_unread = expectation.as_ref().is_some_and(|it| it.answered(response.status()));
+        if is_unread && parts.version == Version::HTTP_11 {
+            // Where the next request would begin, the client may still send this one's body.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let underway = Underway { _exchange: exchange, _expectation: expectation };
         return Ok(response.map(|body| {
-            Either::Right(Relayed::new(body, headers::prepare_response_trailers, exchange))
+            Either::Right(Relayed::new(body, headers::prepare_response_trailers, underway))
         }));
     };
     let review = tunnel::Review {
@@ -332,6 +348,13 @@ impl Activity {
             }
         }
     }
+}
+
+/// What lasts as long as a response is on its way.
+#[derive(Debug)]
+struct Underway {
+    _exchange: Exchange,
+    _expectation: Option<Expectation>,
 }
 
 /// One exchange, from the request's header to the end of the response.

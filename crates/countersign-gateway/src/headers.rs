@@ -37,7 +37,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Makes a client's request fields fit to be forwarded: hop-by-hop fields and everything in our
 /// names goes, `Forwarded` (RFC 7239) and `X-Forwarded-*` are set anew.
 ///
-/// `Expect` goes too: this side answers `100 Continue` itself, when the body is wanted. `TE:
+/// `Expect` goes too: [`crate::expect`] sets it anew where it is passed on. `TE:
 /// trailers` is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,

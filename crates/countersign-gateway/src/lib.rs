@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod credential;
 mod dn;
+mod expect;
 mod explain;
 mod forward;
 mod handshake;

@@ -80,6 +80,8 @@ pub(crate) enum Kind {
     BadRequest,
     /// No certificate for the authority was shown on the connection.
     Misdirected,
+    /// Something else than 100-continue is expected.
+    ExpectationFailed,
     /// A method that the gateway does not pass on.
     NotImplemented,
     /// No route.
@@ -148,6 +150,7 @@ impl Kind {
             Self::NotAllowed => forbidden("not-allowed", "The caller is not allowed here"),
             Self::BadRequest => plain(StatusCode::BAD_REQUEST, "http_request_error"),
             Self::Misdirected => plain(StatusCode::MISDIRECTED_REQUEST, "http_request_denied"),
+            Self::ExpectationFailed => plain(StatusCode::EXPECTATION_FAILED, "http_request_error"),
             Self::NotImplemented => plain(StatusCode::NOT_IMPLEMENTED, "http_request_denied"),
             Self::NoRoute => plain(StatusCode::NOT_FOUND, "destination_not_found"),
             Self::UpstreamRefused => plain(StatusCode::BAD_GATEWAY, "connection_refused"),

@@ -58,7 +58,7 @@ pub(crate) struct Asked {
 enum Client {
     Http1(OnUpgrade),
     Http2(OnUpgrade),
-    Http3(h3::RequestBody),
+    Http3(Box<h3::RequestBody>),
 }
 
 impl Asked {
@@ -102,19 +102,19 @@ impl Asked {
                 "The only protocol that is passed on with extended CONNECT is websocket.",
             ));
         }
-        let taken = match body {
+        let taken = match body.into_inner() {
             Either::Left(body) => parts
                 .extensions
                 .remove::<OnUpgrade>()
                 .map(|upgrade| (Client::Http2(upgrade), Either::Left(body))),
             Either::Right(body) => body
                 .into_inner()
-                .map(|stream| (Client::Http3(stream), Either::Right(Begun::none()))),
+                .map(|stream| (Client::Http3(Box::new(stream)), Either::Right(Begun::none()))),
         };
         let (client, body) = taken.ok_or_else(|| bad("The request cannot become a tunnel."))?;
         parts.method = Method::GET;
         let key = new_key().ok_or_else(|| bad("No key can be made for the request."))?;
-        Ok((Some(Self { client, key }), body))
+        Ok((Some(Self { client, key }), Received::new(body)))
     }
 
     /// Puts what asks an HTTP/1.1 backend for WebSocket into fields that are otherwise ready.
@@ -235,7 +235,7 @@ impl Switched {
 /// The client's end.
 enum End {
     Upgrade(OnUpgrade),
-    Stream(h3::RequestBody, DuplexStream),
+    Stream(Box<h3::RequestBody>, DuplexStream),
 }
 
 impl End {

@@ -118,12 +118,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
 
 /// What an HTTP/3 client sends in a tunnel, as a stream.
 pub(super) struct Incoming {
-    body: h3::RequestBody,
+    body: Box<h3::RequestBody>,
     piece: Bytes,
 }
 
 impl Incoming {
-    pub(super) fn new(body: h3::RequestBody) -> Self {
+    pub(super) fn new(body: Box<h3::RequestBody>) -> Self {
         Self { body, piece: Bytes::new() }
     }
 }

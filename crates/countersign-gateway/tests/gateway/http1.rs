@@ -97,15 +97,3 @@ async fn a_smuggled_request_is_one_request_or_none() {
     raw(&gateway, request.as_bytes(), "credential-missing").await;
     assert!(backend.seen().iter().all(|seen| !seen.line.contains("admin")));
 }
-
-#[tokio::test]
-async fn continue_is_said_once_the_body_is_wanted() {
-    let backend = Backend::start().await;
-    let gateway = Running::standard(&format!("http://{}", backend.address)).await;
-    let head = "POST PATH HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
-                content-length: 4\r\n\r\n";
-    let refused = raw(&gateway, head.replace("PATH", "/admin/").as_bytes(), "\r\n\r\n").await;
-    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused:?}");
-    let wanted = raw(&gateway, head.replace("PATH", "/public/").as_bytes(), "\r\n\r\n").await;
-    assert!(wanted.starts_with("HTTP/1.1 100 "), "{wanted:?}");
-}

@@ -10,6 +10,7 @@
 mod admin;
 mod audit;
 mod decisions;
+mod expectations;
 mod grpc;
 mod hostile;
 mod http1;

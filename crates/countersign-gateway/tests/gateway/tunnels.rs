@@ -157,7 +157,7 @@ pub(crate) fn accepting(head: &str) -> String {
 }
 
 /// Reads up to the empty line, byte by byte, so that nothing behind it is lost.
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
