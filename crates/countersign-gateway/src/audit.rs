@@ -164,6 +164,13 @@ impl Audit {
     }
 }
 
+/// Whoever never serves does not wait, but leaves no thread behind.
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.queue.end();
+    }
+}
+
 /// Finishes the audit log when it is dropped, however the gateway ends.
 #[derive(Debug)]
 pub(crate) struct Finishing(pub(crate) Arc<Audit>);

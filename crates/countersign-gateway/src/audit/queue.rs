@@ -93,9 +93,8 @@ impl Queue {
 
     /// Ends the thread once all is written, and waits for that no longer than `patience`.
     pub(super) fn finish(&self, patience: Duration) {
+        self.end();
         let mut state = self.lock();
-        state.ending = true;
-        self.work.notify_one();
         let deadline = Instant::now() + patience;
         while state.running {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -106,6 +105,12 @@ impl Queue {
             let woken = self.ended.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Ends the thread once all is written.
+    pub(super) fn end(&self) {
+        self.lock().ending = true;
+        self.work.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

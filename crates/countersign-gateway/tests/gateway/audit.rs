@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::support::{
     Backend, Client, HEAD, Http1, Running, Version, credential as credential_of, empty,
-    for_both_versions, full, origin, serve, tls,
+    for_both_versions, full, origin, serve, tls, try_start,
 };
 use crate::tunnels::{Front, Peer, SocketBackend, accepting};
 
@@ -400,6 +400,26 @@ async fn it_can_be_taken_up_moved_and_given_up_while_connections_live() {
     })
     .await;
     assert_eq!((other.len(), &other[0]["request"]["id"]), (1, &json!(4)));
+    events(&gateway, "request", 2).await;
+}
+
+/// Nobody can make a file there, not even root.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_cannot_be_opened_is_told_at_the_start_and_changes_nothing_later() {
+    let nowhere = "/proc/self/countersign-audit.log";
+    let good = config("127.0.0.1:9");
+    let bad = good.replace("log/audit.log", nowhere);
+    let error = try_start(&bad).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("the audit log `{nowhere}` cannot be opened")), "{error}");
+
+    let gateway = start("127.0.0.1:9").await;
+    let client = Client::plain(Version::Http2, &gateway, None).await;
+    assert_eq!(client.get("/gone/").await.status, 502);
+    gateway.write("gateway.toml", bad.replace("path = \"/gone/\"", "path = \"/\""));
+    let error = gateway.reload().await.unwrap_err().to_string();
+    assert!(error.contains(nowhere), "{error}");
+    assert_eq!(client.get("/elsewhere").await.status, 404, "the routes are those of before");
     events(&gateway, "request", 2).await;
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod early_data;
 mod handshake;
 mod lossy;
+mod observed;
 mod pool;
 mod quic;
 mod replaced;
