@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::body::{Begun, Received, Relayed};
 use crate::expect::{self, Expectation};
 use crate::headers;
+use crate::interim;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Protocol;
@@ -259,12 +260,14 @@ async fn relay(
     let mut request = Request::new(());
     *request.method_mut() = parts.method;
     *request.headers_mut() = parts.headers;
-    let (body, expectation) = if expects && next_hop == Version::HTTP_11 && !body.is_end_stream() {
-        let (expectation, gate) = Expectation::new(&mut request);
-        (body.behind(gate), Some(expectation))
-    } else {
-        (body, None)
+    let ahead = parts.extensions.remove::<h3::Informational>();
+    let expectation = (expects && !body.is_end_stream()).then(|| Expectation::new(ahead.clone()));
+    let (expectation, body) = match expectation {
+        Some((expectation, gate)) => (Some(expectation), body.behind(gate)),
+        None => (None, body),
     };
+    let told = expectation.as_ref().map(|it| it.ask(next_hop, request.headers_mut()));
+    interim::listen(&mut request, live, told.flatten(), ahead);
     let request = request.map(|()| Relayed::new(body, headers::prepare_request_trailers, ()));
 
     let mut response = shared.upstreams.send(&route.upstream, &authority, target, request).await?;

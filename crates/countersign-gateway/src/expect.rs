@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use countersign::h3::Informational;
 use futures_util::task::AtomicWaker;
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{HeaderValue, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::problem::{Kind, Problem};
@@ -46,18 +47,23 @@ pub(crate) fn is_continue(parts: &Parts) -> Result<bool, Problem> {
 pub(crate) struct Expectation(Arc<Signal>);
 
 impl Expectation {
-    /// Puts it into a request to a backend; the returned gate is for the request's body.
-    pub(crate) fn new<B>(request: &mut Request<B>) -> (Self, Gate) {
-        let signal = Arc::new(Signal::default());
-        request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
-        let heard = Arc::clone(&signal);
-        hyper::ext::on_informational(request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                heard.go(WAITING, OPEN);
-            }
-        });
+    /// One of a client, which is told with `ahead` if reading does not tell it; the gate is for the request's
+    /// body.
+    pub(crate) fn new(ahead: Option<Informational>) -> (Self, Gate) {
+        let signal = Arc::new(Signal { ahead, ..Signal::default() });
         let gate = Gate { signal: Arc::clone(&signal), timer: None };
         (Self(signal), gate)
+    }
+
+    /// Puts it into a request to a backend that speaks `next_hop`; what that says has to be handed to the
+    /// result. Over HTTP/2 there is nothing to wait for.
+    pub(crate) fn ask(&self, next_hop: Version, headers: &mut HeaderMap) -> Option<Asked> {
+        if next_hop != Version::HTTP_11 {
+            self.0.open();
+            return None;
+        }
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        Some(Asked(Arc::clone(&self.0)))
     }
 
     /// Is told of the final response. Says whether the body stays unread.
@@ -75,6 +81,17 @@ impl Drop for Expectation {
     }
 }
 
+/// An expectation that a backend was told of.
+#[derive(Debug)]
+pub(crate) struct Asked(Arc<Signal>);
+
+impl Asked {
+    /// The backend said 100.
+    pub(crate) fn go_on(&self) {
+        self.0.open();
+    }
+}
+
 /// Nothing is known.
 const WAITING: u8 = 0;
 /// The body is wanted.
@@ -88,12 +105,21 @@ const OVER: u8 = 3;
 struct Signal {
     state: AtomicU8,
     waker: AtomicWaker,
+    ahead: Option<Informational>,
 }
 
 impl Signal {
-    fn go(&self, from: u8, to: u8) {
-        if self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.waker.wake();
+    fn go(&self, from: u8, to: u8) -> bool {
+        let gone = self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        self.waker.wake();
+        gone.is_ok()
+    }
+
+    fn open(&self) {
+        if self.go(WAITING, OPEN)
+            && let Some(ahead) = &self.ahead
+        {
+            ahead.send(StatusCode::CONTINUE, HeaderMap::new());
         }
     }
 }
@@ -125,7 +151,7 @@ impl Gate {
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.signal.go(WAITING, OPEN);
+                self.signal.open();
                 // Another decision may just have come.
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -139,6 +165,7 @@ mod tests {
     use std::future::poll_fn;
 
     use countersign_testkit::within;
+    use http::Request;
 
     use super::*;
 
@@ -169,20 +196,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_waits_for_what_is_decided() {
-        let mut request = Request::new(());
-        let (expectation, mut gate) = Expectation::new(&mut request);
-        assert_eq!(request.headers()[EXPECT], "100-continue");
+        let mut headers = HeaderMap::new();
+        let (expectation, mut gate) = Expectation::new(None);
+        let asked = expectation.ask(Version::HTTP_11, &mut headers).unwrap();
+        assert_eq!(headers[EXPECT], "100-continue");
+        asked.go_on();
+        assert_eq!(within(poll_fn(|cx| gate.poll(cx))).await, Ok(()));
+
+        let (expectation, mut gate) = Expectation::new(None);
+        assert!(expectation.ask(Version::HTTP_2, &mut HeaderMap::new()).is_none());
+        assert_eq!(within(poll_fn(|cx| gate.poll(cx))).await, Ok(()));
+
+        let (expectation, mut gate) = Expectation::new(None);
         assert!(!expectation.answered(StatusCode::OK));
         assert_eq!(within(poll_fn(|cx| gate.poll(cx))).await, Ok(()));
 
-        let (expectation, mut gate) = Expectation::new(&mut request);
+        let (expectation, mut gate) = Expectation::new(None);
         assert!(expectation.answered(StatusCode::PAYLOAD_TOO_LARGE));
         let refused = poll_fn(|cx| Poll::Ready(gate.poll(cx).is_pending())).await;
         assert!(refused, "the response is still on its way");
         drop(expectation);
         assert_eq!(within(poll_fn(|cx| gate.poll(cx))).await, Err(Unwanted));
 
-        let (expectation, mut gate) = Expectation::new(&mut request);
+        let (expectation, mut gate) = Expectation::new(None);
         let begun = Instant::now();
         assert_eq!(within(poll_fn(|cx| gate.poll(cx))).await, Ok(()));
         assert!(begun.elapsed() >= PATIENCE);

@@ -23,6 +23,7 @@ mod explain;
 mod forward;
 mod handshake;
 mod headers;
+mod interim;
 mod limits;
 mod live;
 mod metrics;

@@ -15,6 +15,7 @@ mod grpc;
 mod hostile;
 mod http1;
 mod http3;
+mod interim;
 mod origins;
 mod reload;
 mod spoofing;

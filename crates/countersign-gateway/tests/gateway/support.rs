@@ -516,6 +516,14 @@ impl Client {
         .await;
     }
 
+    /// What is below it, which has to be of HTTP/3.
+    pub(crate) fn http3(&self) -> h3::Client {
+        match &self.send {
+            Sender::Http3(client) => client.clone(),
+            Sender::Http2(_) => panic!("this client speaks HTTP/2"),
+        }
+    }
+
     pub(crate) fn request(&self, path: &str) -> http::request::Builder {
         Request::builder().uri(format!("https://{}{path}", self.authority))
     }

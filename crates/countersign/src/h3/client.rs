@@ -107,6 +107,19 @@ impl Client {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        self.send_listening(request, |_| {}).await
+    }
+
+    /// The same, with `listen` called for each informational response (1xx) that comes before.
+    pub async fn send_listening<B>(
+        &mut self,
+        request: Request<B>,
+        mut listen: impl FnMut(Response<()>),
+    ) -> Result<Response<ResponseBody>, TransferError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_3;
         remove_connection_fields(&mut parts.headers);
@@ -129,6 +142,7 @@ impl Client {
             if !response.status().is_informational() {
                 break response;
             }
+            listen(response);
         };
         let body = ResponseBody::new(receiving, response.headers());
         let (parts, ()) = response.into_parts();

@@ -6,10 +6,12 @@
 
 mod body;
 mod client;
+mod informational;
 mod server;
 
 pub use body::{RequestBody, ResponseBody, TransferError};
 pub use client::{Client, ConnectError, Handshaker};
+pub use informational::Informational;
 pub use server::{AcceptError, Acceptor, Connection};
 
 /// The protocol id of HTTP/3 in ALPN.

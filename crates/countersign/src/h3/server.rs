@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use super::{BoxError, RequestBody};
+use super::{BoxError, Informational, RequestBody};
 use crate::server::{AuthConfig, AuthHandle, Listening, Observer, ServerLink, ServerSession};
 
 /// Turns QUIC connections into [`Connection`]s. Cheap to clone.
@@ -157,7 +157,7 @@ impl Connection {
     }
 
     /// Serves every request with a clone of `service`, until the client closes the connection. The
-    /// connection's [`AuthHandle`] is in the extensions of every request.
+    /// connection's [`AuthHandle`] is in the extensions of every request, and so is an [`Informational`].
     ///
     /// When `shutdown` is ready, GOAWAY is sent, requests that have begun are finished, and then the
     /// connection is closed. How many requests run at a time is the QUIC endpoint's limit on streams.
@@ -263,13 +263,26 @@ where
     let (mut parts, ()) = request.into_parts();
     parts.version = Version::HTTP_3;
     parts.extensions.insert(handle);
+    let informational = Informational::default();
+    parts.extensions.insert(informational.clone());
     let body = RequestBody::new(receive, &parts.headers);
     let request = Request::from_parts(parts, body);
     let response = async {
         poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
         service.call(request).await.map_err(Into::<BoxError>::into)
     };
-    match response.await {
+    let mut response = pin!(response);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            ahead = informational.next() => send.send_response(ahead).await?,
+            outcome = response.as_mut() => break outcome,
+        }
+    };
+    while let Some(ahead) = informational.take() {
+        send.send_response(ahead).await?;
+    }
+    match outcome {
         Ok(response) => send_response(&mut send, response, head).await,
         Err(error) => {
             tracing::warn!(%error, "a service failed");

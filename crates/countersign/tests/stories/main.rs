@@ -6,6 +6,7 @@
 mod client;
 mod early_data;
 mod handshake;
+mod informational;
 mod lossy;
 mod observed;
 mod pool;
