@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 
 use countersign_testkit::tls::test_pki;
 use countersign_testkit::within;
+use hyper::ext::Protocol;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{HEAD, Running, connect};
+use crate::support::{Backend, Client, HEAD, Running, Version, connect, empty};
 use crate::tunnels::{ACCEPT, Front, KEY, Peer, REQUEST, SocketBackend, accepting, for_all_fronts};
 
 for_all_fronts! {
@@ -321,6 +323,47 @@ async fn other_protocols_and_bare_tunnels_are_refused() {
         }
     }
     assert_eq!(backend.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_client_is_asked_on_its_connection_and_has_several_tunnels_there() {
+    let sockets = SocketBackend::start(accepting).await;
+    let pages = Backend::start().await;
+    let routes = format!(
+        "{HEAD}[[routes]]\npath = \"/chat\"\nrequire = [\"user\", \"device\"]\nupstream = \"{}\"\n\
+         [[routes]]\npath = \"/\"\nupstream = \"http://{}\"\n",
+        sockets.url(),
+        pages.address
+    );
+    let gateway = Running::start(&routes).await;
+    let pki = test_pki();
+    let client = Client::showing(Version::Http2, &gateway, &[&pki.device, &pki.alice]).await;
+    let mut tunnels = Vec::new();
+    for _ in 0..5 {
+        let mut request = client.request("/chat").method("CONNECT").body(empty()).unwrap();
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+        let response = client.start(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let upgraded = within(hyper::upgrade::on(response)).await.unwrap();
+        tunnels.push(TokioIo::new(upgraded));
+    }
+    for (turn, tunnel) in tunnels.iter_mut().enumerate() {
+        let text = format!("tunnel {turn}");
+        within(tunnel.write_all(text.as_bytes())).await.unwrap();
+        assert_eq!(client.get("/page").await.body, "hello");
+        let mut got = vec![0; text.len()];
+        within(tunnel.read_exact(&mut got)).await.unwrap();
+        assert_eq!(got, text.as_bytes());
+    }
+    drop(tunnels.remove(2));
+    sockets.ended(1).await;
+    within(tunnels[3].write_all(b"another")).await.unwrap();
+    within(tunnels[3].read_exact(&mut [0; 7])).await.unwrap();
+    let stranger = Client::showing(Version::Http2, &gateway, &[&pki.device]).await;
+    let mut request = stranger.request("/chat").method("CONNECT").body(empty()).unwrap();
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    assert_eq!(stranger.send(request).await.problem().1, ["user"]);
+    assert_eq!(sockets.connections.load(Ordering::SeqCst), 5);
 }
 
 #[tokio::test]
