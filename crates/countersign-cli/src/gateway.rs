@@ -14,8 +14,11 @@ use crate::telemetry::LogFormat;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration, in TOML
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "schema")]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of configurations
+    #[arg(long, conflicts_with_all = ["config", "check"])]
+    schema: bool,
     /// Only check the configuration and the files that it names
     #[arg(long)]
     check: bool,
@@ -26,9 +29,14 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
-    let config = Config::load(&args.config).map_err(|error| failed(&error))?;
+    let Some(file) = &args.config else {
+        // Whoever closed standard output has read enough.
+        let _ = writeln!(std::io::stdout(), "{:#}", countersign_gateway::schema());
+        return Ok(());
+    };
+    let config = Config::load(file).map_err(|error| failed(&error))?;
     if args.check {
-        println!("{} is valid", args.config.display());
+        println!("{} is valid", file.display());
         return Ok(());
     }
     #[cfg(feature = "otlp")]
@@ -43,8 +51,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     // Whoever closed standard output does not want to know; the gateway runs all the same.
     let _ = writeln!(out, "listening tcp={}{udp}{admin}", gateway.local_addr())
         .and_then(|()| out.flush());
-    let following =
-        tokio::spawn(gateway.reloader().clone().follow(args.config.clone(), reload_requests));
+    let following = tokio::spawn(gateway.reloader().clone().follow(file.clone(), reload_requests));
     supervisor::notify(State::Ready);
     let (stop, stopped) = oneshot::channel::<()>();
     let second = async move {

@@ -45,7 +45,7 @@ mod tunnel;
 mod upstream;
 mod witness;
 
-pub use config::{Config, ConfigError, Diagnostic};
+pub use config::{Config, ConfigError, Diagnostic, schema};
 pub use explain::{Explanation, Question, Told, explain};
 pub use reload::{ReloadError, ReloadStatus, Reloader};
 pub use server::{Gateway, GatewayError};

@@ -45,6 +45,18 @@ async fn pki_init_writes_all_files_once() {
 }
 
 #[tokio::test]
+async fn the_gateway_prints_the_schema_of_its_configuration() {
+    let done = run(countersign(&["gateway", "--schema"])).await;
+    assert_eq!((done.exit, done.err.as_str()), (0, ""));
+    let schema: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["properties"]["limits"]["properties"]["streams"]["default"], 128);
+    for wrong in [&["gateway"][..], &["gateway", "--schema", "--check"]] {
+        assert_eq!(run(countersign(wrong)).await.exit, 2);
+    }
+}
+
+#[tokio::test]
 async fn the_demo_holds_what_it_promises() {
     for (arguments, chapters) in [
         (&["demo"][..], &["HTTP/2 over TCP", "HTTP/3 over QUIC over UDP"][..]),

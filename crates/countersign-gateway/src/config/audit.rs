@@ -1,7 +1,14 @@
 //! `[audit]`: where the audit log goes.
 
+use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
 use crate::audit::Destination;
+
+pub(super) const KEYS: Keys = &[Key::needed(
+    "file",
+    Kind::File,
+    "Where the audit log goes: a path, or `-` for standard output.",
+)];
 
 /// Reads the table, if it is there.
 pub(super) fn read(root: &Table<'_>) -> Option<Option<Destination>> {
@@ -9,7 +16,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<Destination>> {
         return root.get("audit").is_none().then_some(None);
     };
     let source = root.source();
-    let table = Table::new(source, "[audit]", value, span, &["file"]);
+    let table = Table::new(source, "[audit]", value, span, KEYS);
     let At { value, span } = table.needed("file", "file = \"audit.log\"")?;
     if value == "-" {
         return Some(Some(Destination::Stdout));
@@ -39,7 +46,13 @@ mod tests {
         let file = folder.join("gateway.toml");
         let source = Source::new(&file, text);
         let (document, _) = DeTable::parse_recoverable(text);
-        let root = Table::new(&source, "the configuration", document.get_ref(), 0..0, &["audit"]);
+        let root = Table::new(
+            &source,
+            "the configuration",
+            document.get_ref(),
+            0..0,
+            super::super::TABLES,
+        );
         let read = read(&root);
         let said = source.finish_with(read).map_err(|error| error.to_string());
         said.map_err(|said| said.replace(&format!("{}/", folder.display()), ""))

@@ -7,19 +7,51 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::files;
+use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
 use crate::credential::{self, Constraint, Credential, PURPOSES, RevocationList};
 use crate::names::Pattern;
 
-const KEYS: [&str; 7] = [
-    "trust",
-    "crl",
-    "ask",
-    "subject_alt_names",
-    "extended_key_usages",
-    "handshake",
-    "spiffe_trust_domains",
+pub(super) const KEYS: Keys = &[
+    Key::needed("trust", Kind::File, "PEM file of the CA certificates that vouch for it."),
+    Key::new(
+        "crl",
+        Kind::NonEmpty(&Kind::File),
+        "Files with revocation lists, each PEM or one list in DER; without them revocation is not checked.",
+    ),
+    Key::default(
+        "ask",
+        Kind::Word(&["on-connect", "on-demand"]),
+        "\"on-demand\"",
+        "When clients are asked: as soon as they connect, or once a route requires it.",
+    ),
+    Key::new(
+        "subject_alt_names",
+        Kind::NonEmpty(&NAME_PATTERN),
+        "Patterns; one must fit one of the certificate's names.",
+    ),
+    Key::new(
+        "extended_key_usages",
+        Kind::NonEmpty(&Kind::Text("^([A-Za-z]+|[0-9]+([.][0-9]+){2,})$")),
+        "Names such as `clientAuth`, or object identifiers; the certificate must have all.",
+    ),
+    Key::default(
+        "handshake",
+        Kind::Word(&["accept", "ignore"]),
+        "\"ignore\"",
+        "Whether a certificate from the TLS handshake may be this credential.",
+    ),
+    Key::new(
+        "spiffe_trust_domains",
+        Kind::Reserved(
+            "leave it out; `subject_alt_names = [\"spiffe://example.test/…\"]` matches URIs",
+        ),
+        "Reserved.",
+    ),
 ];
+
+/// A pattern for names of certificates.
+pub(super) const NAME_PATTERN: Kind = Kind::Text("^[!-~]+$");
 
 /// Reads all of `[credentials]`.
 ///
@@ -66,15 +98,7 @@ fn one(
         );
         return None;
     };
-    let table = Table::new(source, &title, entries, value.span(), &KEYS);
-    if let Some(span) = table.key_span("spiffe_trust_domains") {
-        source.mistake(
-            span,
-            "`spiffe_trust_domains` is not available in this version",
-            "leave it out; `subject_alt_names = [\"spiffe://example.test/…\"]` matches URIs"
-                .to_owned(),
-        );
-    }
+    let table = Table::new(source, &title, entries, value.span(), KEYS);
     let ask_on_connect =
         table.word("ask", &[("on-connect", true), ("on-demand", false)]).unwrap_or_default();
     let accept_handshake =

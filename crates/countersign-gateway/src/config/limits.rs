@@ -1,26 +1,72 @@
 //! `[limits]`: numbers, sizes and durations, all of which have a default.
 
-use std::ops::RangeInclusive;
-
 use super::duration;
+use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
 use crate::limits::Limits;
 
-const KEYS: [&str; 10] = [
-    "connections",
-    "connections_per_address",
-    "handshakes_per_second",
-    "streams",
-    "header_bytes",
-    "handshake_timeout",
-    "header_timeout",
-    "idle_timeout",
-    "closing_timeout",
-    "drain_timeout",
-];
+const MILLION: Kind = Kind::Integer(1, 1_000_000);
 
 /// hyper takes no smaller buffer for HTTP/1.1.
-const HEADER_BYTES: RangeInclusive<u64> = 8 * 1024..=1024 * 1024;
+const HEADER_BYTES: Kind = Kind::Size(8 * 1024, 1024 * 1024);
+
+pub(super) const KEYS: Keys = &[
+    Key::default("connections", MILLION, "10000", "Connections at a time; further ones wait."),
+    Key::default(
+        "connections_per_address",
+        MILLION,
+        "1000",
+        "Connections at a time from one IPv4 address or IPv6 /64; further ones are refused.",
+    ),
+    Key::default(
+        "handshakes_per_second",
+        MILLION,
+        "2000",
+        "New connections per second, and as many at once; further ones wait.",
+    ),
+    Key::default(
+        "streams",
+        Kind::Integer(1, 10_000),
+        "128",
+        "Requests at a time on one connection.",
+    ),
+    Key::default(
+        "header_bytes",
+        HEADER_BYTES,
+        "\"64KiB\"",
+        "The longest header section of a request.",
+    ),
+    Key::default(
+        "handshake_timeout",
+        Kind::Duration,
+        "\"10s\"",
+        "Time for a TLS or QUIC handshake.",
+    ),
+    Key::default(
+        "header_timeout",
+        Kind::Duration,
+        "\"30s\"",
+        "Time for the next header section in HTTP/1.1.",
+    ),
+    Key::default(
+        "idle_timeout",
+        Kind::Duration,
+        "\"2m\"",
+        "How long a connection may be without a request.",
+    ),
+    Key::default(
+        "closing_timeout",
+        Kind::Duration,
+        "\"5s\"",
+        "Time for a connection without requests to close after it was told to.",
+    ),
+    Key::default(
+        "drain_timeout",
+        Kind::Duration,
+        "\"30s\"",
+        "Time for requests in flight when the gateway ends.",
+    ),
+];
 
 /// Reads the table, if it is there.
 pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
@@ -28,19 +74,13 @@ pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
     let Some(At { value, span }) = root.table("limits") else {
         return root.get("limits").is_none().then_some(limits);
     };
-    let table = Table::new(root.source(), "[limits]", value, span, &KEYS);
-    let million = 1..=1_000_000;
+    let table = Table::new(root.source(), "[limits]", value, span, KEYS);
     let read = [
-        number(&table, "connections", million.clone(), &mut limits.connections),
-        number(
-            &table,
-            "connections_per_address",
-            million.clone(),
-            &mut limits.connections_per_address,
-        ),
-        number(&table, "handshakes_per_second", million.clone(), &mut limits.handshakes_per_second),
-        number(&table, "streams", 1..=10_000, &mut limits.streams),
-        size(&table, "header_bytes", HEADER_BYTES, &mut limits.header_bytes),
+        number(&table, "connections", &mut limits.connections),
+        number(&table, "connections_per_address", &mut limits.connections_per_address),
+        number(&table, "handshakes_per_second", &mut limits.handshakes_per_second),
+        number(&table, "streams", &mut limits.streams),
+        size(&table, "header_bytes", &mut limits.header_bytes),
         time(&table, "handshake_timeout", &mut limits.handshake),
         time(&table, "header_timeout", &mut limits.headers),
         time(&table, "idle_timeout", &mut limits.idle),
@@ -51,14 +91,9 @@ pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
 }
 
 /// `None` if there is a mistake; what is not there leaves the default.
-fn number<T: TryFrom<u32>>(
-    table: &Table<'_>,
-    key: &str,
-    range: RangeInclusive<u32>,
-    limit: &mut T,
-) -> Option<()> {
+fn number<T: TryFrom<u32>>(table: &Table<'_>, key: &str, limit: &mut T) -> Option<()> {
     if table.get(key).is_some() {
-        *limit = T::try_from(table.integer(key, range)?.value).ok()?;
+        *limit = T::try_from(table.integer(key)?.value).ok()?;
     }
     Some(())
 }
@@ -71,16 +106,16 @@ fn time(table: &Table<'_>, key: &str, limit: &mut std::time::Duration) -> Option
 }
 
 /// A number of bytes such as `64KiB`.
-fn size<T: TryFrom<u64>>(
-    table: &Table<'_>,
-    key: &str,
-    range: RangeInclusive<u64>,
-    limit: &mut T,
-) -> Option<()> {
+fn size<T: TryFrom<u64>>(table: &Table<'_>, key: &str, limit: &mut T) -> Option<()> {
     if table.get(key).is_none() {
         return Some(());
     }
     let At { value, span } = table.string(key)?;
+    let range = if let Some(Kind::Size(least, most)) = table.kind(key) {
+        *least..=*most
+    } else {
+        0..=u64::MAX
+    };
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at_checked(digits).unwrap_or((value, ""));
     let bytes = number.parse::<u64>().ok().and_then(|number| match unit {
@@ -125,14 +160,20 @@ mod tests {
     fn parse(text: &str) -> Result<Limits, String> {
         let source = Source::new(Path::new("gateway.toml"), text);
         let (document, _) = DeTable::parse_recoverable(text);
-        let root = Table::new(&source, "the configuration", document.get_ref(), 0..0, &["limits"]);
+        let root = Table::new(
+            &source,
+            "the configuration",
+            document.get_ref(),
+            0..0,
+            super::super::TABLES,
+        );
         let limits = read(&root);
         source.finish_with(limits).map_err(|error| error.to_string())
     }
 
     #[test]
     fn every_key_sets_its_limit_and_no_other() {
-        for key in KEYS {
+        for key in KEYS.iter().map(|key| key.name) {
             let value = match key {
                 key if key.ends_with("_timeout") => "\"7s\"",
                 key if key.ends_with("_bytes") => "\"9KiB\"",

@@ -8,8 +8,10 @@ mod credentials;
 mod diagnostic;
 mod files;
 mod input;
+mod keys;
 mod limits;
 mod routes;
+mod schema;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ use toml::de::DeTable;
 use self::diagnostic::Source;
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub(crate) use self::input::Input;
+use self::keys::{Key, Keys, Kind};
+pub use self::schema::schema;
 use self::table::{At, Table};
 use crate::audit::Destination;
 use crate::certificates::Certificate;
@@ -35,8 +39,61 @@ use crate::credential::Credential;
 use crate::limits::Limits;
 use crate::route::RouteTable;
 
-const TABLES: [&str; 8] =
-    ["listen", "limits", "audit", "tls", "credentials", "pool", "routes", "protocol"];
+const TABLES: Keys = &[
+    Key::needed("listen", Kind::Table(LISTEN_KEYS), "What to listen on."),
+    Key::new("limits", Kind::Table(limits::KEYS), "How much the gateway takes."),
+    Key::new("audit", Kind::Table(audit::KEYS), "The audit log; without it there is none."),
+    Key::needed(
+        "tls",
+        Kind::NonEmpty(&Kind::Table(tls::KEYS)),
+        "The server's certificates; the first is the default.",
+    ),
+    Key::new(
+        "credentials",
+        Kind::Named(credentials::KEYS),
+        "What clients can prove, each by the name that routes use.",
+    ),
+    Key::new("pool", Kind::Table(POOL_KEYS), "How clients are asked for credentials."),
+    Key::needed(
+        "routes",
+        Kind::NonEmpty(&Kind::Table(routes::KEYS)),
+        "What requests need and where they go.",
+    ),
+    Key::new(
+        "protocol",
+        Kind::Table(PROTOCOL_KEYS),
+        "The numbers that the drafts leave open; both sides must use the same.",
+    ),
+];
+
+const LISTEN_KEYS: Keys = &[
+    Key::needed(
+        "address",
+        Kind::Address,
+        "IP address and port for HTTP/2 and HTTP/1.1 over TLS; port 0 is any free one.",
+    ),
+    Key::default("http3", Kind::Flag, "false", "Whether HTTP/3 is served on the same UDP port."),
+    Key::new(
+        "admin",
+        Kind::Address,
+        "IP address and port for /healthz, /readyz and /metrics over HTTP without TLS.",
+    ),
+];
+
+const POOL_KEYS: Keys = &[
+    Key::default(
+        "generic_challenges",
+        Kind::Integer(0, 64),
+        "0",
+        "Untargeted challenges that are kept outstanding.",
+    ),
+    Key::default(
+        "answer_timeout",
+        Kind::Duration,
+        "\"10s\"",
+        "How long a request waits for an answer.",
+    ),
+];
 
 /// A checked configuration: every file that it names was read and fits.
 ///
@@ -123,7 +180,7 @@ impl Config {
 }
 
 fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Config> {
-    let root = Table::new(source, "the configuration", document.get_ref(), 0..0, &TABLES);
+    let root = Table::new(source, "the configuration", document.get_ref(), 0..0, TABLES);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let listen = listen(&root);
     let certificates = tls::read(&root, &provider);
@@ -175,7 +232,7 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
         }
         return None;
     };
-    let table = Table::new(source, "[listen]", value, span, &["address", "http3", "admin"]);
+    let table = Table::new(source, "[listen]", value, span, LISTEN_KEYS);
     let http3 = match table.get("http3") {
         Some(_) => table.boolean("http3").map(|http3| http3.value),
         None => Some(false),
@@ -206,10 +263,9 @@ fn pool(root: &Table<'_>) -> Option<Pool> {
         return root.get("pool").is_none().then_some(default);
     };
     let source = root.source();
-    let table =
-        Table::new(source, "[pool]", value, span, &["generic_challenges", "answer_timeout"]);
+    let table = Table::new(source, "[pool]", value, span, POOL_KEYS);
     let generic_challenges = match table.get("generic_challenges") {
-        Some(_) => table.integer("generic_challenges", 0..=64).map(|number| number.value),
+        Some(_) => table.integer("generic_challenges").map(|number| number.value),
         None => Some(default.generic_challenges),
     };
     let answer_timeout = match table.get("answer_timeout") {
@@ -243,14 +299,37 @@ fn duration(table: &Table<'_>, key: &str) -> Option<Duration> {
     }
 }
 
-const PROTOCOL_KEYS: [&str; 7] = [
-    "settings_client_cert_auth",
-    "settings_server_cert_auth",
-    "frame_authenticator_requests",
-    "frame_certificate",
-    "frame_server_certificate",
-    "error_server_certificate_invalid",
-    "message_type",
+const SETTING: Kind = Kind::Integer(1, u16::MAX as u32);
+const FRAME: Kind = Kind::Integer(1, u8::MAX as u32);
+
+const PROTOCOL_KEYS: Keys = &[
+    Key::default(
+        "settings_client_cert_auth",
+        SETTING,
+        "65292",
+        "The setting that announces client certificates.",
+    ),
+    Key::default(
+        "settings_server_cert_auth",
+        SETTING,
+        "65293",
+        "The setting that announces server certificates.",
+    ),
+    Key::default("frame_authenticator_requests", FRAME, "245", "The frame of challenges."),
+    Key::default("frame_certificate", FRAME, "246", "The frame of client certificates."),
+    Key::default("frame_server_certificate", FRAME, "246", "The frame of server certificates."),
+    Key::default(
+        "error_server_certificate_invalid",
+        Kind::Integer(1, u32::MAX),
+        "65294",
+        "The error of a server certificate that is not valid.",
+    ),
+    Key::default(
+        "message_type",
+        Kind::Numbers(&[17, 13]),
+        "17",
+        "The type of challenges: ClientCertificateRequest or CertificateRequest.",
+    ),
 ];
 
 fn protocol(root: &Table<'_>) -> Option<Protocol> {
@@ -261,28 +340,24 @@ fn protocol(root: &Table<'_>) -> Option<Protocol> {
         return absent.then_some(Protocol { code_points: default, message_type });
     };
     let source = root.source();
-    let table = Table::new(source, "[protocol]", value, span, &PROTOCOL_KEYS);
-    let number = |key: &str, last: u32, default: u32| match table.get(key) {
-        Some(_) => table.integer(key, 1..=last).map(|number| number.value),
+    let table = Table::new(source, "[protocol]", value, span, PROTOCOL_KEYS);
+    let number = |key: &str, default: u32| match table.get(key) {
+        Some(_) => table.integer(key).map(|number| number.value),
         None => Some(default),
     };
     let setting = |key, default: u16| {
-        number(key, u16::MAX.into(), default.into()).and_then(|number| u16::try_from(number).ok())
+        number(key, default.into()).and_then(|number| u16::try_from(number).ok())
     };
-    let frame = |key, default: u8| {
-        number(key, u8::MAX.into(), default.into()).and_then(|number| u8::try_from(number).ok())
-    };
+    let frame =
+        |key, default: u8| number(key, default.into()).and_then(|number| u8::try_from(number).ok());
     let client = setting("settings_client_cert_auth", default.settings_client_cert_auth);
     let server = setting("settings_server_cert_auth", default.settings_server_cert_auth);
     let requests = frame("frame_authenticator_requests", default.frame_authenticator_requests);
     let certificate = frame("frame_certificate", default.frame_certificate);
     let server_certificate = frame("frame_server_certificate", default.frame_server_certificate);
-    let error = number(
-        "error_server_certificate_invalid",
-        u32::MAX,
-        default.error_server_certificate_invalid,
-    );
-    let message_type = match table.integer("message_type", 0..=255) {
+    let error =
+        number("error_server_certificate_invalid", default.error_server_certificate_invalid);
+    let message_type = match table.integer("message_type") {
         None if table.get("message_type").is_some() => None,
         None => Some(message_type),
         Some(At { value: 17, .. }) => Some(MessageType::ClientCertificateRequest),

@@ -5,15 +5,74 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Uri};
 
-use super::credentials::patterns;
+use super::credentials::{NAME_PATTERN, patterns};
 use super::diagnostic::{Source, suggestion};
+use super::keys::{Key, Keys, Kind, NAME};
 use super::table::{At, Table};
 use crate::forward::Forward;
 use crate::path::NormalPath;
 use crate::route::{Duplicate, Route, RouteTable, Rule};
 use crate::upstream::{Target, Upstream};
 
-const KEYS: [&str; 6] = ["path", "require", "allow", "without_extension", "upstream", "forward"];
+pub(super) const KEYS: Keys = &[
+    Key::needed(
+        "path",
+        Kind::Text("^/[^?#;]*$"),
+        "What the route covers: this path and everything below it; the longest wins.",
+    ),
+    Key::default(
+        "require",
+        Kind::List(&Kind::Text(NAME)),
+        "[]",
+        "The credentials that a request needs.",
+    ),
+    Key::new(
+        "allow",
+        Kind::NonEmpty(&Kind::Table(RULE_KEYS)),
+        "Rules, one of which must fit; without them, whoever holds what is required may pass.",
+    ),
+    Key::default(
+        "without_extension",
+        Kind::Text("^(refuse|redirect:https?://.+)$"),
+        "\"refuse\"",
+        "What clients get that cannot be asked for a credential: 403, or 303 to a URL.",
+    ),
+    Key::needed(
+        "upstream",
+        Kind::OneOrMore(&Kind::Text("^(http|h2c)://.+$")),
+        "Where requests go: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2 without TLS; one or a list.",
+    ),
+    Key::new("forward", Kind::Table(FORWARD_KEYS), "What the backend is told about the caller."),
+];
+
+const RULE_KEYS: Keys = &[
+    Key::needed("credential", Kind::Text(NAME), "The credential that is looked at."),
+    Key::needed(
+        "subject_alt_names",
+        Kind::NonEmpty(&NAME_PATTERN),
+        "Patterns; one must fit one of the certificate's names.",
+    ),
+];
+
+const FORWARD_KEYS: Keys = &[
+    Key::new(
+        "client_cert",
+        Kind::Text(NAME),
+        "The credential that goes into Client-Cert and Client-Cert-Chain (RFC 9440).",
+    ),
+    Key::default(
+        "xfcc",
+        Kind::Flag,
+        "false",
+        "Whether the backend gets X-Forwarded-Client-Cert as Envoy writes it.",
+    ),
+    Key::default(
+        "identities",
+        Kind::Flag,
+        "false",
+        "Whether the backend gets Client-Identities, which lists all credentials.",
+    ),
+];
 
 /// Reads all routes; `credentials` are the names that they may use.
 pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTable> {
@@ -30,7 +89,7 @@ pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTa
     let read: Vec<_> = tables?
         .into_iter()
         .map(|At { value, span }| {
-            one(&Table::new(source, "[[routes]]", value, span, &KEYS), credentials)
+            one(&Table::new(source, "[[routes]]", value, span, KEYS), credentials)
         })
         .collect();
     let read: Vec<(NormalPath, Route, Range<usize>)> = read.into_iter().collect::<Option<_>>()?;
@@ -92,7 +151,10 @@ fn path(table: &Table<'_>) -> Option<(NormalPath, Range<usize>)> {
     let At { value, span } = table.needed("path", "path = \"/admin/\"")?;
     match NormalPath::parse(value) {
         Ok(path)
-            if path.as_str() == value && !value.contains("//") && !path.decoded().contains(';') =>
+            if path.as_str() == value
+                && !value.contains("//")
+                && !value.contains(['?', '#'])
+                && !path.decoded().contains(';') =>
         {
             Some((path, span))
         }
@@ -103,7 +165,7 @@ fn path(table: &Table<'_>) -> Option<(NormalPath, Range<usize>)> {
                     Err(error) => format!("`{value}` is no path for a route: {error}"),
                     Ok(_) => format!("`{value}` is no path for a route: it is not in its normal form"),
                 },
-                "an absolute path such as `/admin/`, without dot segments, `//`, `;` and needless percent-encoding".to_owned(),
+                "an absolute path such as `/admin/`, without dot segments, `//`, `;`, `?`, `#` and needless percent-encoding".to_owned(),
             );
             None
         }
@@ -228,8 +290,7 @@ fn allow(table: &Table<'_>, require: &[Arc<str>], credentials: &[Arc<str>]) -> O
     let rules: Vec<Option<Rule>> = rules
         .into_iter()
         .map(|At { value, span }| {
-            let table =
-                Table::new(source, "allow", value, span, &["credential", "subject_alt_names"]);
+            let table = Table::new(source, "allow", value, span, RULE_KEYS);
             rule(&table, require, credentials)
         })
         .collect();
@@ -266,7 +327,7 @@ fn forward(
     require: &Option<Vec<Arc<str>>>,
     credentials: &[Arc<str>],
 ) -> Option<Forward> {
-    let table = Table::new(source, "forward", value, span, &["client_cert", "xfcc", "identities"]);
+    let table = Table::new(source, "forward", value, span, FORWARD_KEYS);
     let identities = table.boolean("identities").is_some_and(|flag| flag.value);
     let client_cert = match table.string("client_cert") {
         Some(name) => Some(credential(source, &name, credentials)?),

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Source, suggestion};
+use super::keys::{self, Keys, Kind};
 
 /// A value with its place in the file.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Table<'a> {
     /// As it is called in messages: `[listen]`.
     name: &'a str,
     entries: &'a DeTable<'a>,
+    keys: Keys,
     /// Where a missing key is reported.
     span_start: usize,
     span_end: usize,
@@ -32,22 +34,31 @@ pub(crate) struct Table<'a> {
 type Entry<'a> = (&'a Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
 impl<'a> Table<'a> {
-    /// Reads `entries`, in which no other keys than `known` may be.
+    /// Reads `entries`, in which no other keys than `keys` may be.
     pub(crate) fn new(
         source: &'a Source<'a>,
         name: &'a str,
         entries: &'a DeTable<'a>,
         span: Range<usize>,
-        known: &[&str],
+        keys: Keys,
     ) -> Self {
-        let table = Self::open(source, name, entries, span);
+        let table = Self { keys, ..Self::open(source, name, entries, span) };
         for (key, _) in entries.iter() {
-            if !known.contains(&&**key.get_ref()) {
-                source.mistake(
+            match keys::find(keys, key.get_ref()).map(|known| &known.kind) {
+                None => {
+                    let known = keys.iter().filter(|key| !matches!(key.kind, Kind::Reserved(_)));
+                    source.mistake(
+                        key.span(),
+                        format!("unknown key `{}` in {name}", key.get_ref()),
+                        suggestion(key.get_ref(), known.map(|key| key.name), "known keys"),
+                    );
+                }
+                Some(Kind::Reserved(instead)) => source.mistake(
                     key.span(),
-                    format!("unknown key `{}` in {name}", key.get_ref()),
-                    suggestion(key.get_ref(), known.iter().copied(), "known keys"),
-                );
+                    format!("`{}` is not available in this version", key.get_ref()),
+                    (*instead).to_owned(),
+                ),
+                Some(_) => {}
             }
         }
         table
@@ -60,7 +71,7 @@ impl<'a> Table<'a> {
         entries: &'a DeTable<'a>,
         span: Range<usize>,
     ) -> Self {
-        Self { source, name, entries, span_start: span.start, span_end: span.end }
+        Self { source, name, entries, keys: &[], span_start: span.start, span_end: span.end }
     }
 
     /// Where mistakes are noted.
@@ -89,8 +100,14 @@ impl<'a> Table<'a> {
         );
     }
 
+    /// What `key` was declared to be set to.
+    pub(super) fn kind(&self, key: &str) -> Option<&'static Kind> {
+        keys::find(self.keys, key).map(|key| &key.kind)
+    }
+
     /// A key's value as it stands.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        debug_assert!(self.kind(key).is_some(), "`{key}` of {} is not declared", self.name);
         self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
@@ -121,12 +138,13 @@ impl<'a> Table<'a> {
         Some(At { value: boolean, span: value.span() })
     }
 
-    /// An integer from `range`.
-    pub(crate) fn integer(
-        &self,
-        key: &str,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Option<At<u32>> {
+    /// An integer from the range that was declared.
+    pub(crate) fn integer(&self, key: &str) -> Option<At<u32>> {
+        let range = if let Some(Kind::Integer(least, most)) = self.kind(key) {
+            *least..=*most
+        } else {
+            0..=u32::MAX
+        };
         let value = self.get(key)?;
         let integer = self.typed(key, value, "an integer", value.get_ref().as_integer())?;
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -163,6 +181,11 @@ impl<'a> Table<'a> {
 
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&self, key: &str, words: &[(&'static str, T)]) -> Option<T> {
+        debug_assert!(
+            matches!(self.kind(key), Some(Kind::Word(declared))
+                if declared.iter().eq(words.iter().map(|(word, _)| word))),
+            "the words of `{key}` are others than declared"
+        );
         let text = self.string(key)?;
         let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, meaning)| *meaning);
         if found.is_none() {

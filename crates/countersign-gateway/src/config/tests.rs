@@ -145,7 +145,7 @@ gateway.toml:9:1: [[routes]] lacks the key `upstream`
 gateway.toml:10:8: `admin` is no path for a route: the path does not begin with `/`
  10 | path = "admin"
     |        ^^^^^^^
-   = an absolute path such as `/admin/`, without dot segments, `//`, `;` and needless percent-encoding
+   = an absolute path such as `/admin/`, without dot segments, `//`, `;`, `?`, `#` and needless percent-encoding
 
 gateway.toml:11:12: there is no credential `usr`
  11 | require = ["usr"]

@@ -9,8 +9,14 @@ use rustls::crypto::CryptoProvider;
 
 use super::diagnostic::Source;
 use super::files;
+use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
 use crate::certificates::Certificate;
+
+pub(super) const KEYS: Keys = &[
+    Key::needed("certificate", Kind::File, "PEM file of the certificate chain, leaf first."),
+    Key::needed("key", Kind::File, "PEM file of the certificate's key."),
+];
 
 /// Reads all of them, the default one first.
 pub(super) fn read(root: &Table<'_>, provider: &CryptoProvider) -> Option<Vec<Certificate>> {
@@ -29,7 +35,7 @@ pub(super) fn read(root: &Table<'_>, provider: &CryptoProvider) -> Option<Vec<Ce
         .into_iter()
         .map(|At { value, span }| {
             let line = root.source().line_of(span.start);
-            let table = Table::new(root.source(), "[[tls]]", value, span, &["certificate", "key"]);
+            let table = Table::new(root.source(), "[[tls]]", value, span, KEYS);
             let (certificate, place) = one(&table, provider)?;
             known.add(root.source(), &certificate, place, line);
             Some(certificate)
