@@ -1,7 +1,7 @@
 //! What is counted, as Prometheus reads it (text format of OpenMetrics 1.0).
 //!
-//! Labels have few values, all of them from the configuration or from here: never a name from a certificate,
-//! a path or an address.
+//! Labels have few values, all of them from the configuration or from here: never a name from a certificate, nor
+//! a path or an address that a client chose.
 
 mod histogram;
 mod requests;

@@ -11,6 +11,8 @@ use super::line::Line;
 
 /// How much may wait to be written, in bytes: some ten thousand lines.
 pub(super) const CAPACITY: usize = 8 * 1024 * 1024;
+/// How much of a buffer is kept for later, in bytes.
+const KEPT: usize = 256 * 1024;
 /// How long to wait after a write that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -151,6 +153,7 @@ impl Queue {
         }
         let mut spare = std::mem::take(&mut writer.spare);
         spare.clear();
+        spare.shrink_to(KEPT);
         let mut batch = Batch {
             bytes: std::mem::replace(&mut state.bytes, spare),
             lines: std::mem::take(&mut state.lines),
