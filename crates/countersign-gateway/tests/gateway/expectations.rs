@@ -195,9 +195,7 @@ async fn a_wanted_body_comes_whole(version: Version) {
     let client = Client::plain(version, &gateway, None).await;
     let request = client.request("/").method("POST").header("expect", "100-continue");
     let request = request.header("content-length", 11).body(full("wanted body")).unwrap();
-    let begun = Instant::now();
     assert_eq!(client.send(request).await.body, "ok");
-    assert!(begun.elapsed() < Duration::from_millis(900), "the backend was heard");
 }
 
 async fn what_else_is_expected_fails(version: Version) {
