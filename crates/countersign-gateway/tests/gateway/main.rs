@@ -17,6 +17,7 @@ mod http1;
 mod http3;
 mod interim;
 mod origins;
+mod paths;
 mod reload;
 mod spoofing;
 mod streaming;
