@@ -7,7 +7,7 @@ use http::{Method, Uri, Version};
 use rustls::pki_types::UnixTime;
 
 use crate::failure::{Exit, Failure};
-use crate::identity::read_chain;
+use crate::identity::{opener, read_chain};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,7 +38,8 @@ pub(crate) struct Args {
 /// Ends with 1 for a request that is refused, with 2 for a question that cannot be answered.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let unusable = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
-    let config = Config::load(&args.config).map_err(|error| unusable(&error))?;
+    let config =
+        Config::load_with(&args.config, Some(opener())).map_err(|error| unusable(&error))?;
     if args.url.scheme_str() != Some("https") {
         return Err(unusable(&format!("{} is no URL with https://", args.url)));
     }

@@ -8,6 +8,7 @@ use tokio::signal;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{Exit, Failure};
+use crate::identity::opener;
 use crate::supervisor::{self, State};
 use crate::telemetry::LogFormat;
 
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         let _ = writeln!(std::io::stdout(), "{:#}", countersign_gateway::schema());
         return Ok(());
     };
-    let config = Config::load(file).map_err(|error| failed(&error))?;
+    let config = Config::load_with(file, Some(opener())).map_err(|error| failed(&error))?;
     if args.check {
         println!("{} is valid", file.display());
         return Ok(());

@@ -40,6 +40,7 @@ mod route;
 mod server;
 mod session;
 mod span;
+mod token;
 mod trace;
 mod tunnel;
 mod upstream;
@@ -51,3 +52,4 @@ pub use reload::{ReloadError, ReloadStatus, Reloader};
 pub use server::{Gateway, GatewayError};
 #[cfg(feature = "otlp")]
 pub use span::trace_with;
+pub use token::KeyOpener;

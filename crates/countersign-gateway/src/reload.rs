@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::config::{Config, ConfigError, Input};
 use crate::live::Live;
 use crate::server::GatewayError;
+use crate::token::KeyOpener;
 
 /// Replaces a gateway's configuration. Cheap to clone.
 ///
@@ -27,6 +28,7 @@ struct Inner {
     address: SocketAddr,
     admin: Option<SocketAddr>,
     http3: bool,
+    opener: Option<KeyOpener>,
     status: Mutex<ReloadStatus>,
     /// What the last attempt read, whatever came of it.
     inputs: Mutex<Vec<Input>>,
@@ -77,6 +79,7 @@ impl Reloader {
             address: config.address,
             admin: config.admin,
             http3: config.http3,
+            opener: config.opener.clone(),
             status: Mutex::new(status),
             inputs: Mutex::new(config.inputs.clone()),
             turn: tokio::sync::Mutex::default(),
@@ -128,7 +131,7 @@ impl Reloader {
 
 impl Inner {
     fn take(&self, file: &Path) -> Result<(), ReloadError> {
-        let loaded = Config::load(file);
+        let loaded = Config::load_with(file, self.opener.clone());
         let inputs = match &loaded {
             Ok(config) => &config.inputs,
             Err(error) => &error.inputs,

@@ -18,6 +18,7 @@ use rustls::sign::CertifiedKey;
 
 use self::pkcs11::TokenUri;
 use crate::failure::{Exit, Failure};
+use countersign_gateway::KeyOpener;
 
 /// `CERT[,KEY]` on the command line: a PEM file with the chain, leaf first, and one with the key, which
 /// may be the same file; a PKCS#12 file with both; or a `pkcs11:` URI, for the key or for both.
@@ -105,6 +106,11 @@ fn load_files(
         _ => (certificates(certificate, &bytes)?, read_key(key, is_one_file)?),
     };
     identity(chain, key, provider).map_err(unusable)
+}
+
+/// Opens the gateway's keys that are in tokens.
+pub(crate) fn opener() -> KeyOpener {
+    KeyOpener::new(|uri, certificate| TokenUri::new(uri).signing_key(certificate))
 }
 
 /// Joins a chain and a key; the error is the end of a sentence.

@@ -1,6 +1,9 @@
-//! `countersign fetch` with keys in PKCS#11 tokens; those that need one use SoftHSM where it is installed.
+//! `countersign fetch` and `countersign gateway` with keys in PKCS#11 tokens; those that need one use SoftHSM where it is installed.
 
 use std::path::Path;
+use std::process::Stdio;
+
+use countersign_testkit::within;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::object::{Attribute, CertificateType, ObjectClass};
@@ -8,9 +11,11 @@ use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{Done, Http, Setting, run};
+use crate::life::signal;
+use crate::support::{Done, Http, Setting, countersign, run, start_gateway_by};
 
 const PIN: &str = "746291";
 const CHAIN: &str = "COUNTERSIGN_TEST_CHAIN";
@@ -25,7 +30,7 @@ fn module() -> Option<&'static str> {
     MODULES.into_iter().find(|path| Path::new(path).exists())
 }
 
-/// Makes a token with alice's key; false if there is no SoftHSM.
+/// Makes a token with the keys of alice and the server; false if there is no SoftHSM.
 async fn token(setting: &Setting) -> bool {
     if module().is_none() {
         println!("skipped: no SoftHSM module at {}", MODULES.join(", "));
@@ -34,10 +39,12 @@ async fn token(setting: &Setting) -> bool {
     let tokens = setting.pki.path("tokens");
     std::fs::create_dir(&tokens).unwrap();
     setting.pki.write("softhsm2.conf", &format!("directories.tokendir = {tokens}\n"));
-    let key = setting.pki.path("alice.key");
+    let keys = ["alice", "server"].map(|name| setting.pki.path(&format!("{name}.key")));
+    let [alice, server] = &keys;
     let init: &[&str] = &["--init-token", "--free", "--label", "test", "--so-pin", PIN];
-    let import: &[&str] = &["--import", &key, "--token", "test", "--label", "alice", "--id", "a1"];
-    for arguments in [init, import] {
+    let alice = ["--import", alice, "--token", "test", "--label", "alice", "--id", "a1"];
+    let server = ["--import", server, "--token", "test", "--label", "server", "--id", "b2"];
+    for arguments in [init, &alice[..], &server] {
         let mut command = Command::new("softhsm2-util");
         command.args(arguments).args(["--pin", PIN]);
         let done = within_softhsm(setting, command).await;
@@ -117,6 +124,7 @@ async fn a_token_answers_for_its_holder(http: Http) {
     for (identity, part) in [
         (format!("pkcs11:token=other?{query}"), "no token is there"),
         (format!("pkcs11:token=test;object=bob?{query}"), "no such private key"),
+        (format!("pkcs11:token=test?{query}"), "2 private keys"),
         (format!("pkcs11:token=test?module-path={module}"), "without a PIN"),
         (format!("pkcs11:token=test?module-path={module}&pin-value=9{PIN}"), "accept the PIN"),
     ] {
@@ -127,6 +135,68 @@ async fn a_token_answers_for_its_holder(http: Http) {
     let done = fetch(&setting, &uri, &["--http1.1"]).await;
     assert_eq!(done.exit, 58, "{}", done.err);
     assert!(done.err.contains("leave out --http1.1"), "{}", done.err);
+}
+
+over_both!(a_gateways_key_stays_in_its_token);
+async fn a_gateways_key_stays_in_its_token(http: Http) {
+    let mut setting = Setting::new(http).await;
+    if !token(&setting).await {
+        return;
+    }
+    let with_key = |uri: &str| {
+        let text = setting.pki.read("test.toml");
+        assert!(text.contains("\"server.key\""));
+        setting.pki.write("token.toml", &text.replace("\"server.key\"", &format!("\"{uri}\"")))
+    };
+    let query = format!("module-path={}&pin-value={PIN}", module().unwrap());
+    let uri = format!("pkcs11:token=test;object=server?{query}");
+    let config = with_key(&uri);
+    let softhsm = setting.pki.path("softhsm2.conf");
+    let mut command = countersign(&["gateway", "--config", &config]);
+    command.env("RUST_LOG", "countersign_gateway::reload=info");
+    command.env("SOFTHSM2_CONF", &softhsm).stderr(Stdio::piped());
+    let (mut gateway, port) = start_gateway_by(command).await;
+    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    setting.port = port;
+    let served = async || {
+        let done = setting.fetch(&["device", "alice"], &[], &["/public/", "/admin/"]).await;
+        assert_eq!(done.exit, 0, "{}{}", done.out, done.err);
+    };
+    served().await;
+    // Twice, so that what the first opened is let go of while the second signs.
+    for _ in 0..2 {
+        signal(&gateway, "-HUP").await;
+        let line = within(log.next_line()).await.unwrap().unwrap();
+        assert!(line.contains("the configuration was reloaded"), "{line}");
+        served().await;
+    }
+
+    for (uri, part) in [
+        (format!("pkcs11:token=other;object=server?{query}"), "no token is there"),
+        (format!("pkcs11:token=test;object=nobody?{query}"), "no such private key"),
+        (format!("pkcs11:token=test;object=alice?{query}"), "not the key of the certificate"),
+        (format!("pkcs11:token=test;object=server?{query}1"), "accept the PIN"),
+    ] {
+        let config = with_key(&uri);
+        // A token that is open already does not look at the PIN.
+        if part != "accept the PIN" {
+            let line = within(log.next_line()).await.unwrap().unwrap();
+            assert!(line.contains("not reloaded") && line.contains(part), "{line}");
+            // The lines that show the place.
+            for _ in 0..3 {
+                let line = within(log.next_line()).await.unwrap().unwrap();
+                assert!(!line.contains(PIN), "{line}");
+            }
+        }
+        served().await;
+        let mut command = countersign(&["gateway", "--check", "--config", &config]);
+        command.env("SOFTHSM2_CONF", &softhsm);
+        let done = run(command).await;
+        assert_eq!(done.exit, 1);
+        assert!(done.err.contains(part) && !done.err.contains(PIN), "{}", done.err);
+        assert!(done.err.contains("token.toml:"), "{}", done.err);
+    }
+    gateway.kill().await.unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::input::Input;
+use crate::token::KeyOpener;
 
 /// Why a configuration cannot be used; lists every mistake that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,13 +120,31 @@ pub(crate) struct Source<'a> {
     found: RefCell<Vec<Diagnostic>>,
     /// The file itself, and those that it names, as far as they were looked for.
     inputs: RefCell<Vec<Input>>,
+    /// What opens keys that are not in files.
+    opener: Option<KeyOpener>,
 }
 
 impl<'a> Source<'a> {
     /// A file that was read.
     pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
         let own = Input::new(file.to_owned(), Some(text.as_bytes()));
-        Self { file, text, found: RefCell::default(), inputs: RefCell::new(vec![own]) }
+        Self {
+            file,
+            text,
+            found: RefCell::default(),
+            inputs: RefCell::new(vec![own]),
+            opener: None,
+        }
+    }
+
+    /// The same with what opens keys that are not in files.
+    pub(crate) fn with_opener(self, opener: Option<KeyOpener>) -> Self {
+        Self { opener, ..self }
+    }
+
+    /// What opens keys that are not in files.
+    pub(crate) fn opener(&self) -> Option<&KeyOpener> {
+        self.opener.as_ref()
     }
 
     /// Remembers that the configuration is made of this file too.
@@ -194,7 +213,7 @@ impl<'a> Source<'a> {
             line: before.matches('\n').count() + 1,
             column: in_line.chars().count() + 1,
             width: meant.chars().count().max(1),
-            text: format!("{in_line}{rest}"),
+            text: without_pin(&format!("{in_line}{rest}")),
             offset: start,
         }
     }
@@ -207,6 +226,15 @@ impl<'a> Source<'a> {
         }
         offset
     }
+}
+
+/// A line as it may be shown: the PIN in a `pkcs11:` URI is a secret.
+fn without_pin(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("pin-value=") else { return line.to_owned() };
+    let pin = rest.split(['&', '"', '\'', ';']).next().unwrap_or_default();
+    let hidden = "*".repeat(pin.chars().count());
+    let after = without_pin(rest.get(pin.len()..).unwrap_or_default());
+    format!("{before}pin-value={hidden}{after}")
 }
 
 /// A configuration file that cannot be read at all.

@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::diagnostic::Source;
 use super::input::Input;
@@ -132,6 +132,11 @@ pub(crate) fn certified_key(
     provider: &CryptoProvider,
 ) -> Option<Arc<CertifiedKey>> {
     let chain = certificates(source, certificate, "certificate");
+    if key.value.starts_with("pkcs11:") {
+        let chain = chain?;
+        let signer = token_key(source, key, chain.first()?, provider)?;
+        return Some(Arc::new(CertifiedKey::new(chain, signer)));
+    }
     let key_der = private_key(source, key);
     let (chain, key_der) = (chain?, key_der?);
     let signer = match provider.key_provider.load_private_key(key_der) {
@@ -172,15 +177,33 @@ pub(crate) fn certified_key(
     }
 }
 
-fn private_key(source: &Source<'_>, name: &At<&str>) -> Option<PrivateKeyDer<'static>> {
-    if name.value.starts_with("pkcs11:") {
-        source.mistake(
-            name.span.clone(),
-            "keys behind PKCS#11 are not available in this version",
-            "the path of a PEM file".to_owned(),
-        );
-        return None;
+/// A key in a token, by its `pkcs11:` URI.
+fn token_key(
+    source: &Source<'_>,
+    name: &At<&str>,
+    certificate: &CertificateDer<'static>,
+    provider: &CryptoProvider,
+) -> Option<Arc<dyn SigningKey>> {
+    let opened = match source.opener() {
+        Some(opener) => opener.open(name.value, certificate, provider),
+        None => Err("this program does not open tokens".to_owned()),
+    };
+    match opened {
+        Ok(key) => Some(key),
+        Err(reason) => {
+            // The PIN may stand behind it.
+            let uri = name.value.split('?').next().unwrap_or_default();
+            source.mistake(
+                name.span.clone(),
+                format!("the key `{uri}` cannot be used: {reason}"),
+                "a `pkcs11:` URI of the certificate's key, in a token that is there; or the path of a PEM file".to_owned(),
+            );
+            None
+        }
     }
+}
+
+fn private_key(source: &Source<'_>, name: &At<&str>) -> Option<PrivateKeyDer<'static>> {
     let (path, content) = read(source, name, "private key")?;
     let message = match PrivateKeyDer::from_pem_slice(&content) {
         Ok(key) => return Some(key),

@@ -38,6 +38,7 @@ use crate::certificates::Certificate;
 use crate::credential::Credential;
 use crate::limits::Limits;
 use crate::route::RouteTable;
+use crate::token::KeyOpener;
 
 const TABLES: Keys = &[
     Key::needed("listen", Kind::Table(LISTEN_KEYS), "What to listen on."),
@@ -117,6 +118,8 @@ pub struct Config {
     pub(crate) provider: Arc<CryptoProvider>,
     /// The configuration's own file and all that it names.
     pub(crate) inputs: Vec<Input>,
+    /// What opened keys that are not in files; it does so at every reload.
+    pub(crate) opener: Option<KeyOpener>,
 }
 
 /// `[pool]`.
@@ -150,10 +153,23 @@ impl Config {
     ///
     /// Everything that was found wrong, in the order of the file.
     pub fn load(file: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Self::load_with(file, None)
+    }
+
+    /// The same, where keys may be in tokens. The gateway that is made of it opens them at each
+    /// reload, too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::load`].
+    pub fn load_with(
+        file: impl AsRef<Path>,
+        opener: Option<KeyOpener>,
+    ) -> Result<Self, ConfigError> {
         let file = file.as_ref();
         let text =
             std::fs::read_to_string(file).map_err(|error| diagnostic::unreadable(file, &error))?;
-        Self::parse(&text, file)
+        Self::parse_with(&text, file, opener)
     }
 
     /// Checks the configuration `text` as if it stood in `file`: relative paths start in its
@@ -163,7 +179,11 @@ impl Config {
     ///
     /// As for [`Config::load`].
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        let source = Source::new(file, text);
+        Self::parse_with(text, file, None)
+    }
+
+    fn parse_with(text: &str, file: &Path, opener: Option<KeyOpener>) -> Result<Self, ConfigError> {
+        let source = Source::new(file, text).with_opener(opener);
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             source.mistake(error.span().unwrap_or_default(), error.message(), None);
@@ -209,6 +229,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         protocol: protocol?,
         provider,
         inputs: source.inputs(),
+        opener: source.opener().cloned(),
     };
     // What each part allows may still not fit together.
     if let Err(error) = crate::handshake::check(&config) {

@@ -198,12 +198,15 @@ gateway.toml:8:1: `spiffe_trust_domains` is not available in this version
 "#,
     );
     says(
-        &with(TLS, "[[tls]]\ncertificate = \"server.pem\"\nkey = \"pkcs11:token=x\"\n"),
+        &with(
+            TLS,
+            "[[tls]]\ncertificate = \"server.pem\"\nkey = \"pkcs11:token=x?pin-value=1234&a=b\"\n",
+        ),
         r#"
-gateway.toml:5:7: keys behind PKCS#11 are not available in this version
- 5 | key = "pkcs11:token=x"
-   |       ^^^^^^^^^^^^^^^^
-   = the path of a PEM file
+gateway.toml:5:7: the key `pkcs11:token=x` cannot be used: this program does not open tokens
+ 5 | key = "pkcs11:token=x?pin-value=****&a=b"
+   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   = a `pkcs11:` URI of the certificate's key, in a token that is there; or the path of a PEM file
 "#,
     );
 }

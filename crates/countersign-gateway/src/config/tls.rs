@@ -15,7 +15,11 @@ use crate::certificates::Certificate;
 
 pub(super) const KEYS: Keys = &[
     Key::needed("certificate", Kind::File, "PEM file of the certificate chain, leaf first."),
-    Key::needed("key", Kind::File, "PEM file of the certificate's key."),
+    Key::needed(
+        "key",
+        Kind::File,
+        "PEM file of the certificate's key, or a `pkcs11:` URI (RFC 7512) of a key in a token.",
+    ),
 ];
 
 /// Reads all of them, the default one first.

@@ -1,6 +1,7 @@
 //! A private key that stays in its token: signatures as TLS wants them, by what the token can do.
 
 use std::ffi::c_ulong;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
@@ -11,7 +12,9 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
-use rustls::SignatureScheme;
+use rustls::sign::{Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// A key and the session that it is used in, by one signature at a time.
 pub(super) struct TokenKey {
@@ -46,6 +49,67 @@ impl RemoteKey for TokenKey {
             signed.map_err(SignError)
         })
     }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKey").field("schemes", &self.schemes).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey for TokenKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let scheme = *self.schemes.iter().find(|scheme| offered.contains(scheme))?;
+        Some(Box::new(TokenSigner { session: Arc::clone(&self.session), key: self.key, scheme }))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no token has a key for another scheme")]
+    fn algorithm(&self) -> SignatureAlgorithm {
+        match self.schemes.first() {
+            Some(SignatureScheme::ED25519) => SignatureAlgorithm::ED25519,
+            Some(
+                SignatureScheme::RSA_PSS_SHA256
+                | SignatureScheme::RSA_PSS_SHA384
+                | SignatureScheme::RSA_PSS_SHA512,
+            ) => SignatureAlgorithm::RSA,
+            _ => SignatureAlgorithm::ECDSA,
+        }
+    }
+}
+
+/// A signature of a handshake.
+struct TokenSigner {
+    session: Arc<Mutex<Session>>,
+    key: ObjectHandle,
+    scheme: SignatureScheme,
+}
+
+impl fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSigner").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}
+
+impl Signer for TokenSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let signed = make_room(|| {
+            let session = self.session.lock().map_err(|_| "an earlier signature failed badly")?;
+            sign(&session, self.key, self.scheme, message)
+        });
+        signed.map_err(rustls::Error::General)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+/// Runs `work`, which may take as long as a token does, while another thread takes over the other tasks of
+/// this one.
+fn make_room<T>(work: impl FnOnce() -> T) -> T {
+    let many = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if many { tokio::task::block_in_place(work) } else { work() }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other scheme is ever offered")]

@@ -3,8 +3,9 @@
 mod key;
 mod uri;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign::Chain;
 use countersign::client::ClientCredential;
@@ -16,6 +17,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::SigningKey;
 use x509_parser::parse_x509_certificate;
 
 use self::key::TokenKey;
@@ -45,6 +47,19 @@ impl TokenUri {
     }
 }
 
+impl TokenUri {
+    /// Opens the token for signatures in handshakes with the key of `certificate`. The error is the
+    /// end of a sentence without the PIN.
+    pub(super) fn signing_key(
+        &self,
+        certificate: &CertificateDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, String> {
+        let uri = Uri::parse(&self.0)?;
+        let (session, key) = open_key(&uri)?;
+        Ok(Arc::new(TokenKey::new(session, key, supported(certificate)?)))
+    }
+}
+
 impl fmt::Display for TokenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.split('?').next().unwrap_or_default())
@@ -61,6 +76,30 @@ fn open(
     uri: &Uri,
     chain: Option<Vec<CertificateDer<'static>>>,
 ) -> Result<ClientCredential, String> {
+    let (session, key) = open_key(uri)?;
+    let chain = match chain {
+        Some(chain) => chain,
+        None => token_chain(&session, uri, key)?,
+    };
+    let schemes = chain.first().map(supported).transpose()?.unwrap_or_default();
+    let chain = Chain::new(chain).map_err(|error| error.to_string())?;
+    Ok(ClientCredential::remote(chain, Arc::new(TokenKey::new(session, key, schemes))))
+}
+
+/// The key, in a session of its own.
+fn open_key(uri: &Uri) -> Result<(Session, ObjectHandle), String> {
+    let pkcs11 = module(uri)?;
+    let slot = slot(&pkcs11, uri)?;
+    let session = pkcs11.open_ro_session(slot).map_err(|error| refused(&error))?;
+    let pin = uri.pin()?;
+    let logged_in = log_in(&pkcs11, slot, &session, pin)?;
+    let key = private_key(&session, uri, logged_in)?;
+    Ok((session, key))
+}
+
+/// The module, which stays loaded: whoever let go of it would end the sessions of others.
+fn module(uri: &Uri) -> Result<Pkcs11, String> {
+    static LOADED: Mutex<BTreeMap<String, Pkcs11>> = Mutex::new(BTreeMap::new());
     let module = match &uri.module_path {
         Some(path) => path.clone(),
         None => std::env::var(MODULE).map_err(|_| {
@@ -70,32 +109,32 @@ fn open(
             )
         })?,
     };
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pkcs11) = loaded.get(&module) {
+        return Ok(pkcs11.clone());
+    }
     let pkcs11 = Pkcs11::new(&module)
         .map_err(|error| format!("the PKCS#11 module {module} cannot be loaded ({error})"))?;
     match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        // Another identity has the same module.
+        // Under another name.
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
         Err(error) => {
             return Err(format!("the PKCS#11 module {module} cannot be used ({error})"));
         }
     }
-    let slot = slot(&pkcs11, uri)?;
-    let session = pkcs11.open_ro_session(slot).map_err(|error| refused(&error))?;
-    let pin = uri.pin()?;
-    let logged_in = log_in(&pkcs11, slot, &session, pin)?;
-    let key = private_key(&session, uri, logged_in)?;
-    let chain = match chain {
-        Some(chain) => chain,
-        None => token_chain(&session, uri, key)?,
-    };
-    let schemes = chain.first().map(schemes).unwrap_or_default();
+    loaded.insert(module, pkcs11.clone());
+    Ok(pkcs11)
+}
+
+/// What the key of this certificate can sign with, which is something.
+fn supported(leaf: &CertificateDer<'static>) -> Result<Vec<SignatureScheme>, String> {
+    let schemes = schemes(leaf);
     if schemes.is_empty() {
         return Err("the certificate's key is of no supported kind; it has to be EC P-256, P-384 \
                     or P-521, RSA or Ed25519"
             .to_owned());
     }
-    let chain = Chain::new(chain).map_err(|error| error.to_string())?;
-    Ok(ClientCredential::remote(chain, Arc::new(TokenKey::new(session, key, schemes))))
+    Ok(schemes)
 }
 
 /// The one slot with a token that the URI describes.
