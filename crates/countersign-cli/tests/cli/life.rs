@@ -103,7 +103,12 @@ async fn a_hangup_reloads_and_what_is_wrong_is_said() {
     let line = within(log.next_line()).await.unwrap().unwrap();
     assert!(line.contains("the configuration was reloaded"), "{line}");
 
-    setting.pki.write("own.toml", &setting.pki.read("test.toml").replace("/public/", "/open/"));
+    // Moved into place: whoever looks just now, for what was noticed before, sees no half of it.
+    let replace = |text: &str| {
+        let new = setting.pki.write("new.toml", text);
+        std::fs::rename(new, setting.pki.path("own.toml")).unwrap();
+    };
+    replace(&setting.pki.read("test.toml").replace("/public/", "/open/"));
     let line = within(log.next_line()).await.unwrap().unwrap();
     assert!(line.contains("the configuration was reloaded"), "noticed without a signal: {line}");
     let url = |path: &str| format!("https://localhost:{port}{path}");
@@ -112,7 +117,7 @@ async fn a_hangup_reloads_and_what_is_wrong_is_said() {
     let done = run(countersign(&["fetch", "--json", "--cacert", &root, &old, &new])).await;
     assert_eq!(done.statuses(), [404, 200]);
 
-    setting.pki.write("own.toml", "nonsense");
+    replace("nonsense");
     let line = within(log.next_line()).await.unwrap().unwrap();
     assert!(line.contains("not reloaded") && line.contains("own.toml:1:"), "{line}");
     let done = run(countersign(&["fetch", "--json", "--cacert", &root, &new])).await;
