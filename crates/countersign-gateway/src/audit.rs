@@ -147,6 +147,15 @@ impl Audit {
         }
     }
 
+    /// Whether lines go to this file.
+    pub(crate) fn goes_to(&self, path: &Path) -> bool {
+        let plain = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
+        match &*self.destination.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Destination::File(file)) => plain(file) == plain(path),
+            Some(Destination::Stdout) | None => false,
+        }
+    }
+
     /// Puts a line into the queue.
     pub(crate) fn write(&self, line: &Line<'_>) {
         line.with_bytes(|bytes| self.queue.push(bytes));

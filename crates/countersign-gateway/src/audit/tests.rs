@@ -229,3 +229,15 @@ fn what_is_very_long_is_cut() {
         told.len() < 9000 && told.ends_with('…') && path.starts_with(told.trim_end_matches('…'))
     );
 }
+
+#[test]
+fn it_knows_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let audit = Audit::default();
+    assert!(!audit.goes_to(&path));
+    audit.switch(audit.open(Some(&Destination::File(path.clone()))).unwrap());
+    assert!(audit.goes_to(&path) && !audit.goes_to(&folder.path().join("gateway.toml")));
+    audit.switch(audit.open(Some(&Destination::Stdout)).unwrap());
+    assert!(!audit.goes_to(&path));
+}

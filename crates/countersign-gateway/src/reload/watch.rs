@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Reloader;
+use crate::audit::Audit;
 use crate::config::Input;
 
 /// How long the folders must have been quiet: whoever writes several files is let finish.
@@ -23,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::Receiver<()>) {
     let (notice, mut noticed) = mpsc::channel(1);
-    let mut folders = Folders::new(notice);
+    let mut folders = Folders::new(notice, Arc::clone(&reloader.0.live.meters().audit));
     loop {
         let inputs = reloader.inputs();
         folders.watch(&inputs);
@@ -36,10 +38,13 @@ pub(super) async fn follow(reloader: Reloader, file: PathBuf, mut asked: mpsc::R
                     Some(()) => true,
                     None => return,
                 },
-                Some(()) = noticed.recv() => {
-                    quiet(&mut noticed).await;
-                    false
-                }
+                Some(()) = noticed.recv() => tokio::select! {
+                    () = quiet(&mut noticed) => false,
+                    asked = asked.recv() => match asked {
+                        Some(()) => true,
+                        None => return,
+                    },
+                },
                 () = sleep_until(Instant::now() + PERIOD) => false,
             }
         };
@@ -71,9 +76,14 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(notice: mpsc::Sender<()>) -> Self {
+    /// Lines of the audit log are no news.
+    fn new(notice: mpsc::Sender<()>, audit: Arc<Audit>) -> Self {
+        let is_news = move |event: notify::Event| {
+            let mut paths = event.paths.iter();
+            !event.kind.is_access() && !paths.all(|path| audit.goes_to(path))
+        };
         let handler = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(&is_news) {
                 // One notice that waits is enough.
                 let _full = notice.try_send(());
             }

@@ -424,6 +424,34 @@ async fn what_cannot_be_opened_is_told_at_the_start_and_changes_nothing_later() 
 }
 
 #[tokio::test]
+async fn lines_beside_the_configuration_do_not_hold_up_a_reload() {
+    let backend = Backend::start().await;
+    let text = config(&backend.address.to_string()).replace("log/audit.log", "audit.log");
+    let gateway = Running::start_with(&text, &[]).await;
+    let (ask, asked) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(gateway.reloader.clone().follow(gateway.path("gateway.toml"), asked));
+    let client = Client::plain(Version::Http2, &gateway, None).await;
+    let busy = tokio::spawn(async move {
+        loop {
+            assert_eq!(client.get("/public/").await.status, 200);
+        }
+    });
+    // Were each to wait until the folder is quiet, it would take ten times five seconds.
+    within(async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        for generation in 2..12 {
+            ask.send(()).await.unwrap();
+            while gateway.reloader.status().generation < generation {
+                ticks.tick().await;
+            }
+        }
+    })
+    .await;
+    assert_eq!(gateway.reloader.status().generation, 11);
+    busy.abort();
+}
+
+#[tokio::test]
 async fn a_hostile_subject_is_one_string() {
     let authority = Authority::root("Users\"}\n{\"event\":\"x\"}", KeyKind::P256).unwrap();
     let name = "mallory\"}\n{\"event\":\"request\",\"decision\":\"pass\"}";
