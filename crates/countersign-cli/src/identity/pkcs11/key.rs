@@ -63,7 +63,6 @@ impl SigningKey for TokenKey {
         Some(Box::new(TokenSigner { session: Arc::clone(&self.session), key: self.key, scheme }))
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "no token has a key for another scheme")]
     fn algorithm(&self) -> SignatureAlgorithm {
         match self.schemes.first() {
             Some(SignatureScheme::ED25519) => SignatureAlgorithm::ED25519,

@@ -75,10 +75,10 @@ fn all(keys: Keys, way: &[&'static str]) -> Vec<(Way, &'static Key)> {
     for key in keys.iter().filter(|key| !matches!(key.kind, Kind::Reserved(_))) {
         let way: Way = way.iter().copied().chain([key.name]).collect();
         found.push((way.clone(), key));
-        match &key.kind {
-            Kind::Table(keys) | Kind::NonEmpty(Kind::Table(keys)) => found.extend(all(keys, &way)),
-            Kind::Named(keys) => found.extend(all(keys, &[&way[..], &["NAME"]].concat())),
-            _ => {}
+        if let Kind::Table(keys) | Kind::NonEmpty(Kind::Table(keys)) = &key.kind {
+            found.extend(all(keys, &way));
+        } else if let Kind::Named(keys) = &key.kind {
+            found.extend(all(keys, &[&way[..], &["NAME"]].concat()));
         }
     }
     found
@@ -109,16 +109,17 @@ fn every_key_of_the_schema_is_read_by_the_parser() {
     parse(folder.path(), FULL).unwrap();
     checker.check(FULL).unwrap();
     for (way, key) in all(TABLES, &[]) {
-        let wrong = match key.kind {
+        let takes_strings = matches!(
+            key.kind,
             Kind::Duration
-            | Kind::Size(..)
-            | Kind::Address
-            | Kind::File
-            | Kind::Word(_)
-            | Kind::OneOrMore(_)
-            | Kind::Text(_) => Toml::Integer(1),
-            _ => Toml::String("x".into()),
-        };
+                | Kind::Size(..)
+                | Kind::Address
+                | Kind::File
+                | Kind::Word(_)
+                | Kind::OneOrMore(_)
+                | Kind::Text(_)
+        );
+        let wrong = if takes_strings { Toml::Integer(1) } else { Toml::String("x".into()) };
         let text = set(&way, wrong);
         let said = parse(folder.path(), &text).unwrap_err();
         assert!(said.contains(&format!("`{}`", key.name)), "{way:?}: {said}");
