@@ -186,7 +186,9 @@ impl Config {
         let source = Source::new(file, text).with_opener(opener);
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            source.mistake(error.span().unwrap_or_default(), error.message(), None);
+            let twice = error.message() == "duplicate key";
+            let help = twice.then(|| "a key stands once in its table, and a table once".to_owned());
+            source.mistake(error.span().unwrap_or_default(), error.message(), help);
         }
         source.finish()?;
         let config = read(&source, &document);

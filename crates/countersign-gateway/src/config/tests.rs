@@ -168,6 +168,60 @@ gateway.toml:2:11: string values must be quoted, expected literal string
 }
 
 #[test]
+fn what_stands_there_twice_is_told() {
+    says(
+        &with(LISTEN, &format!("{LISTEN}address = \"127.0.0.1:1\"\n")),
+        r#"
+gateway.toml:3:1: duplicate key
+ 3 | address = "127.0.0.1:1"
+   | ^^^^^^^
+   = a key stands once in its table, and a table once
+"#,
+    );
+    says(
+        &with(USER, &format!("{USER}{USER}")),
+        r#"
+gateway.toml:8:14: duplicate key
+ 8 | [credentials.user]
+   |              ^^^^
+   = a key stands once in its table, and a table once
+
+gateway.toml:9:1: duplicate key
+ 9 | trust = "user-ca.pem"
+   | ^^^^^
+   = a key stands once in its table, and a table once
+"#,
+    );
+    says(
+        &route("require = [\"user\", \"user\"]"),
+        r#"
+gateway.toml:13:20: `user` is required twice
+ 13 | require = ["user", "user"]
+    |                    ^^^^^^
+   = once is enough
+"#,
+    );
+}
+
+#[test]
+fn a_word_that_is_nearly_right_is_told_the_right_one() {
+    says(
+        &with(USER, &format!("{USER}ask = \"on_demand\"\nhandshake = \"Accept\"\n")),
+        r#"
+gateway.toml:8:7: `on_demand` is no value of `ask`
+ 8 | ask = "on_demand"
+   |       ^^^^^^^^^^^
+   = did you mean `on-demand`? known values: `on-connect`, `on-demand`
+
+gateway.toml:9:13: `Accept` is no value of `handshake`
+ 9 | handshake = "Accept"
+   |             ^^^^^^^^
+   = did you mean `accept`? known values: `accept`, `ignore`
+"#,
+    );
+}
+
+#[test]
 fn what_to_listen_on_is_read_or_told() {
     says(
         &with(LISTEN, "[listen]\naddress = \"127.0.0.1:0\"\nhttp3 = 1\nadmin = \"9090\"\n"),

@@ -1,12 +1,16 @@
 //! What clients claim about themselves never reaches a backend.
 
 use bytes::Bytes;
+use countersign_testkit::raw::RawPeer;
 use countersign_testkit::tls::test_pki;
+use countersign_testkit::within;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::support::{Backend, Client, Http1, Running, Seen, Version, empty, for_both_versions};
+use crate::support::{
+    Backend, Client, Http1, Running, Seen, Version, empty, for_both_versions, tls,
+};
 
 for_both_versions! {
     no_spelling_comes_through_on_any_route,
@@ -154,4 +158,38 @@ async fn the_way_is_told_and_the_trace_goes_on(version: Version) {
     client.get("/").await;
     let begun = backend.seen().pop().unwrap();
     assert!(begun.header("traceparent").is_some_and(|begun| begun != parent && begun.len() == 55));
+}
+
+#[tokio::test]
+async fn no_case_and_no_repetition_comes_through_over_http1() {
+    let backend = Backend::start().await;
+    let gateway = Running::standard(&format!("http://{}", backend.address)).await;
+    for transform in [str::to_ascii_uppercase, str::to_ascii_lowercase, alternating] {
+        let fields: String = SPELLINGS
+            .iter()
+            .flat_map(|name| std::iter::repeat_n(format!("{}: EVIL\r\n", transform(name)), 3))
+            .collect();
+        let mut peer = RawPeer::connect(gateway.address, tls("http/1.1", None)).await;
+        let request = format!(
+            "GET /public/ HTTP/1.1\r\nHost: localhost\r\nX-Kept: yes\r\n{fields}Connection: close\r\n\r\n"
+        );
+        peer.send_bytes(request.as_bytes()).await;
+        let answer = within(peer.rest()).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
+    }
+    let seen = backend.seen();
+    assert_eq!(seen.len(), 3);
+    for one in &seen {
+        clean(one);
+        assert_eq!(one.header("x-kept"), Some("yes"));
+    }
+}
+
+/// `ClIeNt_cErT`.
+fn alternating(name: &str) -> String {
+    let cased = |(index, letter): (usize, char)| match index % 2 {
+        0 => letter.to_ascii_uppercase(),
+        _ => letter,
+    };
+    name.chars().enumerate().map(cased).collect()
 }
