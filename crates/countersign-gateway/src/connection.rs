@@ -249,7 +249,7 @@ async fn relay(
     observation.trace(&route, &mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
     if let Some(asked) = &asked {
-        asked.ask(&mut parts.headers, next_hop)?;
+        asked.ask(&mut parts.headers, route.upstream.version_for_upgrade())?;
     }
     let target = match parts.uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{}?{query}", path.as_str())),

@@ -50,11 +50,12 @@ impl State {
         }
     }
 
-    /// Does all that can fail. `udp` is where HTTP/3 is served.
+    /// Does all that can fail. `udp` is where HTTP/3 is served; `previous` is what will be replaced.
     pub(crate) fn new(
         config: &Config,
         udp: Option<SocketAddr>,
         certificates: Arc<ServerCertificates>,
+        previous: Option<&Self>,
     ) -> Result<Self, GatewayError> {
         let limits = config.limits;
         let auth = Arc::new(handshake::auth(config, Arc::clone(&certificates))?);
@@ -69,7 +70,10 @@ impl State {
             None => None,
         };
         let shared = Arc::new(Shared {
-            upstreams: Upstreams::new(&config.routes),
+            upstreams: Upstreams::new(
+                &config.routes,
+                previous.map(|state| &state.shared.upstreams),
+            ),
             routes: config.routes.clone(),
             certificates,
             proxy_name: proxy_name(config),
@@ -105,7 +109,7 @@ impl Live {
     pub(crate) fn new(config: &Config, udp: Option<SocketAddr>) -> Result<Self, GatewayError> {
         let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
         let meters = Meters::default();
-        let state = State::new(config, udp, Arc::clone(&certificates))?;
+        let state = State::new(config, udp, Arc::clone(&certificates), None)?;
         state.count_by(&meters);
         meters.audit.switch(meters.audit.open(config.audit.as_ref())?);
         let current = ArcSwap::from_pointee(state);
@@ -141,7 +145,7 @@ impl Live {
         config: &Config,
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
-        let state = State::new(config, udp, Arc::clone(&self.certificates))?;
+        let state = State::new(config, udp, Arc::clone(&self.certificates), Some(&self.state()))?;
         let audit = self.meters.audit.open(config.audit.as_ref())?;
         state.count_by(&self.meters);
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +158,8 @@ impl Live {
             lost += auth.replace_credentials(handshake::kinds(config))?;
         }
         self.certificates.replace(offers(&config.certificates));
-        self.current.store(Arc::new(state));
+        let previous = self.current.swap(Arc::new(state));
+        previous.shared.upstreams.retire(&self.shared().upstreams);
         self.meters.audit.switch(audit);
         self.replaced.send_replace(());
         Ok(lost)

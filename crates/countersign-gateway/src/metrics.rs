@@ -247,10 +247,15 @@ fn register_requests(registry: &mut Registry, requests: &Requests) {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfServer {
     server: String,
+    /// Empty for a URL in a route.
+    upstream: String,
 }
 
 fn register_servers(registry: &mut Registry, servers: &[ServerState]) {
-    let labels = |state: &ServerState| OfServer { server: state.server.clone() };
+    let labels = |state: &ServerState| OfServer {
+        server: state.server.clone(),
+        upstream: state.upstream.clone().unwrap_or_default(),
+    };
     let gauge = |value: fn(&ServerState) -> u64| {
         Series(servers.iter().map(|one| (labels(one), ConstGauge::new(value(one)))).collect())
     };

@@ -98,6 +98,12 @@ pub(crate) enum Kind {
     UpstreamClosed,
     /// The backend answered something that is no HTTP.
     UpstreamProtocol,
+    /// The backend's certificate is not trusted, or for another name.
+    UpstreamCertificate,
+    /// The backend ended the TLS handshake, for example for want of a client certificate.
+    UpstreamAlert,
+    /// TLS to the backend failed in another way.
+    UpstreamTls,
 }
 
 struct Row {
@@ -161,6 +167,9 @@ impl Kind {
             Self::UpstreamLate => plain(StatusCode::GATEWAY_TIMEOUT, "http_response_timeout"),
             Self::UpstreamClosed => plain(StatusCode::BAD_GATEWAY, "connection_terminated"),
             Self::UpstreamProtocol => plain(StatusCode::BAD_GATEWAY, "http_protocol_error"),
+            Self::UpstreamCertificate => plain(StatusCode::BAD_GATEWAY, "tls_certificate_error"),
+            Self::UpstreamAlert => plain(StatusCode::BAD_GATEWAY, "tls_alert_received"),
+            Self::UpstreamTls => plain(StatusCode::BAD_GATEWAY, "tls_protocol_error"),
         }
     }
 }

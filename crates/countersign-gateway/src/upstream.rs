@@ -1,37 +1,36 @@
-//! Backends: HTTP/1.1 (`http://`) and HTTP/2 without TLS (`h2c://`), connections kept and shared.
+//! Backends: HTTP/1.1 (`http://`), HTTP/2 without TLS (`h2c://`), and either over TLS (`https://`);
+//! connections are kept and shared.
 //!
-//! Of several servers the one with the fewest requests is asked; one that fails again and again is left
-//! out for a while. Bodies stream through with the transports' own back-pressure.
+//! Of several servers the one with the fewest requests is asked; one that fails again and again, or that
+//! fails its health checks, is left out. Bodies stream through with the transports' own back-pressure.
 
 mod answered;
+mod connect;
 mod failure;
-mod http2;
+mod health;
 mod replay;
 mod server;
+mod settings;
 mod state;
+mod status;
 mod target;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::answered::Answered;
 use self::failure::Failure;
-use self::http2::Http2Pool;
 use self::replay::{Lent, Progress, Replay};
-use self::server::Server;
+use self::server::{InFlight, Server};
+pub(crate) use self::settings::{HealthCheck, Settings, Tls, Versions};
 pub(crate) use self::state::ServerState;
 use self::target::Protocol;
 pub(crate) use self::target::Target;
@@ -39,15 +38,6 @@ use crate::body::{Received, Relayed};
 use crate::problem::{Kind, Problem};
 use crate::route::RouteTable;
 
-/// How long a backend may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it may take to begin a response once it has the request.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long bodies may stand still.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an unused HTTP/1.1 connection is kept. Shorter than the 60 s that many servers keep
-/// theirs, so that it is this side that closes.
-const POOL_TIMEOUT: Duration = Duration::from_secs(50);
 /// How much of a body is kept to send it again, in bytes.
 const REPLAYED: usize = 64 * 1024;
 /// How long a failed attempt may take to give the body back.
@@ -57,64 +47,139 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 type UpstreamBody = Lent<Relayed<Received>>;
 
 /// Where a route's requests go: the value of `upstream`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Upstream(Vec<Target>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Upstream(Arc<Definition>);
+
+#[derive(Debug)]
+struct Definition {
+    /// Of the table, if it is one.
+    name: Option<Arc<str>>,
+    servers: Vec<Target>,
+    settings: Arc<Settings>,
+    /// Where it is among those of its configuration, once it is served.
+    place: OnceLock<usize>,
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.servers == other.servers && self.settings == other.settings
+    }
+}
+
+impl Eq for Definition {}
 
 impl Upstream {
-    /// These servers; `None` if there are none or they speak different versions.
+    /// These servers, as they are spoken to without a table; `None` if there are none or they have different
+    /// schemes.
     pub(crate) fn new(servers: Vec<Target>) -> Option<Self> {
-        let version = servers.first()?.version();
-        servers.iter().all(|server| server.version() == version).then_some(Self(servers))
+        Self::named(None, servers, Settings::default())
     }
 
-    /// The HTTP version spoken there.
+    /// The same for a table with this name.
+    pub(crate) fn named(
+        name: Option<Arc<str>>,
+        servers: Vec<Target>,
+        settings: Settings,
+    ) -> Option<Self> {
+        let protocol = servers.first()?.protocol;
+        let alike = servers.iter().all(|server| server.protocol == protocol);
+        let (settings, place) = (Arc::new(settings), OnceLock::new());
+        alike.then(|| Self(Arc::new(Definition { name, servers, settings, place })))
+    }
+
+    fn versions(&self) -> Versions {
+        match (self.0.servers.first().map(|server| server.protocol), &self.0.settings.tls) {
+            (Some(Protocol::Http2), _) => Versions::Http2,
+            (Some(Protocol::Tls), Some(tls)) => tls.versions,
+            _ => Versions::Http1,
+        }
+    }
+
+    /// The highest HTTP version that may be spoken there.
     pub(crate) fn version(&self) -> Version {
-        self.0.first().map_or(Version::HTTP_11, Target::version)
+        if self.versions() == Versions::Http1 { Version::HTTP_11 } else { Version::HTTP_2 }
+    }
+
+    /// The version that is spoken there for a request with `Upgrade`.
+    pub(crate) fn version_for_upgrade(&self) -> Version {
+        if self.versions() == Versions::Http2 { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 }
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<String> = self.0.iter().map(Target::to_string).collect();
-        f.write_str(&servers.join(", "))
+        let servers: Vec<String> = self.0.servers.iter().map(Target::to_string).collect();
+        let servers = servers.join(", ");
+        match &self.0.name {
+            Some(name) => write!(f, "{name} ({servers})"),
+            None => f.write_str(&servers),
+        }
     }
 }
 
-/// The connections to all backends, and what is known about them.
-pub(crate) struct Upstreams {
-    http1: Client<HttpConnector, UpstreamBody>,
-    http2: HashMap<Authority, Http2Pool>,
-    servers: HashMap<Target, Arc<Server>>,
+/// The upstreams of one configuration.
+pub(crate) struct Upstreams(Vec<Group>);
+
+/// The servers of one upstream.
+struct Group {
+    /// The name of its table, if it is one.
+    name: Option<Arc<str>>,
+    settings: Arc<Settings>,
+    servers: Vec<Arc<Server>>,
     turn: AtomicUsize,
 }
 
 impl Upstreams {
-    /// Prepares for the backends of `routes`; connects to none yet.
-    pub(crate) fn new(routes: &RouteTable) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
-        let http1 = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_TIMEOUT)
-            .build(connector);
-        let targets = || routes.iter().flat_map(|route| route.upstream.0.iter());
-        let http2 = targets()
-            .filter(|target| target.protocol == Protocol::Http2)
-            .map(|target| &target.authority)
-            .map(|authority| {
-                (authority.clone(), Http2Pool::new(authority.clone(), CONNECT_TIMEOUT))
-            })
-            .collect();
-        let servers = targets().map(|target| (target.clone(), Arc::default())).collect();
-        Self { http1, http2, servers, turn: AtomicUsize::new(0) }
+    /// Prepares for the backends of `routes`. A server that `previous` has in the same words is taken over with
+    /// its connections and all that is known about it; any other one counts as healthy. Begins with health
+    /// checks, and connects to none otherwise.
+    pub(crate) fn new(routes: &RouteTable, previous: Option<&Self>) -> Self {
+        let mut known: Vec<Arc<Server>> = previous.iter().flat_map(|one| one.all()).collect();
+        let mut groups: Vec<Group> = Vec::new();
+        for route in routes.iter() {
+            let Definition { name, servers, settings, place } = &*route.upstream.0;
+            let shared = groups.iter().position(|group| name.is_some() && group.name == *name);
+            if let Some(index) = shared {
+                let _again = place.set(index);
+                continue;
+            }
+            let mut server = |target: &Target| {
+                let same = |server: &&Arc<Server>| server.is(name.as_ref(), target, settings);
+                if let Some(server) = known.iter().find(same) {
+                    return Arc::clone(server);
+                }
+                let server = Server::start(name.clone(), target.clone(), Arc::clone(settings));
+                known.push(Arc::clone(&server));
+                server
+            };
+            let _again = place.set(groups.len());
+            groups.push(Group {
+                name: name.clone(),
+                settings: Arc::clone(settings),
+                servers: servers.iter().map(&mut server).collect(),
+                turn: AtomicUsize::new(0),
+            });
+        }
+        Self(groups)
+    }
+
+    /// Lets go of the servers that `next` does not have.
+    pub(crate) fn retire(&self, next: &Self) {
+        let kept: Vec<_> = next.all().collect();
+        for server in self.all().filter(|one| !kept.iter().any(|other| Arc::ptr_eq(one, other))) {
+            server.retire();
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Arc<Server>> {
+        self.0.iter().flat_map(Group::all).map(|(_, server)| Arc::clone(server))
     }
 
     /// Sends a request whose fields are ready, for `path` and the `authority` that the client
     /// named.
     ///
-    /// A second server gets it where the first one certainly got nothing of it, or where repeating it
-    /// does no harm and what was taken of the body is still there.
+    /// Another server, or the same over another connection, gets it where the first one certainly processed
+    /// nothing of it, or where repeating it does no harm and what was taken of the body is still there.
     pub(crate) async fn send(
         &self,
         upstream: &Upstream,
@@ -122,118 +187,97 @@ impl Upstreams {
         path: PathAndQuery,
         request: Request<Relayed<Received>>,
     ) -> Result<Response<Answered>, Problem> {
-        let (parts, body) = request.into_parts();
-        let repeatable = upstream.0.len() > 1;
-        let mut body = Replay::new(body, if repeatable { REPLAYED } else { 0 });
-        let mut tried = None;
+        let group = upstream.0.place.get().and_then(|place| self.0.get(*place));
+        let unknown = || Problem::new(Kind::UpstreamUnreachable, "The upstream is not known.");
+        let group = group.ok_or_else(unknown)?;
+        let Settings { first_byte_timeout, idle_timeout, mut retries, .. } = *group.settings;
+        let (mut parts, body) = request.into_parts();
+        // Every connection takes what it needs of these.
+        parts.headers.insert(HOST, authority.clone());
+        parts.uri = Uri::from(path);
+        let mut body = Replay::new(body, if retries > 0 { REPLAYED } else { 0 });
+        let mut tried: Vec<Arc<Server>> = Vec::new();
         loop {
-            let Some((target, server)) = self.choose(upstream, tried) else {
-                return Err(Problem::new(Kind::UpstreamUnreachable, "The upstream is not known."));
-            };
-            let in_flight = server.begin();
+            let server = group.choose(&tried).ok_or_else(unknown)?;
+            let again = was_tried(&tried, server);
+            let mut in_flight = InFlight::begin(server);
             let (lent, loan, progress) = body.lend();
-            let attempt = Request::from_parts(parts.clone(), lent);
-            let sending = self.attempt(target, authority, path.clone(), attempt);
-            let failure = match in_time(sending, &progress).await {
-                Ok(response) => {
-                    server.answered();
-                    return Ok(
-                        response.map(|body| Answered::new(body, IDLE_TIMEOUT, progress, in_flight))
-                    );
-                }
-                Err(failure) => failure,
-            };
+            let attempt = server.send(Request::from_parts(parts.clone(), lent), again);
+            let failure =
+                match in_time(attempt, &progress, idle_timeout, first_byte_timeout).await {
+                    Ok((response, connection)) => {
+                        server.status.answered();
+                        in_flight.over(connection);
+                        return Ok(response
+                            .map(|body| Answered::new(body, idle_timeout, progress, in_flight)));
+                    }
+                    Err(failure) => failure,
+                };
             // A client must not be able to get a server left out for others.
             let by_client = failure.by_client || progress.is_broken();
-            if !by_client && let Some(time) = server.failed(Instant::now()) {
-                tracing::warn!(server = %target, ?time, "a server of an upstream is left out");
+            if !by_client && let Some(time) = server.status.failed(Instant::now()) {
+                tracing::warn!(server = %server.endpoint.target, ?time, "a server of an upstream is left out");
             }
-            let again = tried.is_none()
-                && repeatable
-                && failure.may_repeat()
-                && (failure.unsent || parts.method.is_idempotent());
             if !again {
+                tried.push(Arc::clone(server));
+            }
+            let elsewhere = tried.len() < group.servers.len();
+            let may = retries > 0
+                && !by_client
+                && failure.may_repeat()
+                && (failure.unsent || parts.method.is_idempotent())
+                && (elsewhere || failure.refused || failure.was_kept);
+            if !may {
                 return Err(failure.problem);
             }
+            retries -= 1;
             match timeout(RETURN_TIMEOUT, loan.back()).await {
                 Ok(Some(returned)) => body = returned,
                 Ok(None) | Err(_) => return Err(failure.problem),
             }
-            tried = Some(target);
         }
+    }
+}
+
+impl Group {
+    fn all(&self) -> impl Iterator<Item = (&Self, &Arc<Server>)> {
+        self.servers.iter().map(move |server| (self, server))
     }
 
     /// The server with the fewest requests, those that are alike in turn. Others than `tried` and
     /// healthy ones come first, but one is always found.
-    fn choose<'a>(
-        &'a self,
-        upstream: &'a Upstream,
-        tried: Option<&Target>,
-    ) -> Option<(&'a Target, &'a Arc<Server>)> {
-        let now = Instant::now();
-        let count = upstream.0.len();
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
-        let in_turn = upstream.0.iter().cycle().skip(first).take(count);
-        in_turn.filter_map(|target| Some((target, self.servers.get(target)?))).min_by_key(
-            |(target, server)| {
-                (tried == Some(*target), !server.is_healthy(now), server.in_flight())
-            },
-        )
-    }
-
-    async fn attempt(
-        &self,
-        target: &Target,
-        authority: &HeaderValue,
-        path: PathAndQuery,
-        mut request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, Failure> {
-        *request.version_mut() = target.version();
-        match target.protocol {
-            Protocol::Http1 => {
-                // The URI says where to connect to; the backend sees the path and the client's
-                // authority.
-                request.headers_mut().insert(HOST, authority.clone());
-                *request.uri_mut() = uri(target.authority.clone(), path)?;
-                self.http1.request(request).await.map_err(|error| Failure::of(&error))
-            }
-            Protocol::Http2 => {
-                request.headers_mut().remove(HOST);
-                let named = Authority::try_from(authority.as_bytes())
-                    .map_err(|_| malformed("The authority is malformed."))?;
-                *request.uri_mut() = uri(named, path)?;
-                let pool = self.http2.get(&target.authority).ok_or_else(Failure::not_accepted)?;
-                pool.send(request).await
-            }
+    fn choose(&self, tried: &[Arc<Server>]) -> Option<&Arc<Server>> {
+        if let [only] = &*self.servers {
+            return Some(only);
         }
+        let count = self.servers.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
+        self.servers.iter().cycle().skip(first).take(count).min_by_key(|server| {
+            let Server { status, .. } = &***server;
+            let ejected = status.ejected_until().is_some();
+            (was_tried(tried, server), status.is_down(), ejected, status.in_flight())
+        })
     }
+}
+
+fn was_tried(tried: &[Arc<Server>], server: &Arc<Server>) -> bool {
+    tried.iter().any(|tried| Arc::ptr_eq(tried, server))
 }
 
 /// Bounds the time until the response begins.
 async fn in_time<T>(
     sending: impl Future<Output = Result<T, Failure>>,
     progress: &Progress,
+    idle: Duration,
+    first_byte: Duration,
 ) -> Result<T, Failure> {
     let mut sending = pin!(sending);
     loop {
-        let deadline = progress.deadline(IDLE_TIMEOUT, FIRST_BYTE_TIMEOUT);
+        let deadline = progress.deadline(idle, first_byte);
         match timeout_at(deadline, sending.as_mut()).await {
             Ok(outcome) => return outcome,
-            Err(_) if progress.deadline(IDLE_TIMEOUT, FIRST_BYTE_TIMEOUT) > deadline => {}
+            Err(_) if progress.deadline(idle, first_byte) > deadline => {}
             Err(_) => return Err(Failure::late(progress.is_awaited())),
         }
     }
-}
-
-fn malformed(detail: &str) -> Failure {
-    Failure { problem: Problem::new(Kind::BadRequest, detail), unsent: false, by_client: true }
-}
-
-fn uri(authority: Authority, path: PathAndQuery) -> Result<Uri, Failure> {
-    Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(authority)
-        .path_and_query(path)
-        .build()
-        .map_err(|_| malformed("The request target is malformed."))
 }

@@ -77,7 +77,8 @@ pub(crate) fn read(
     (credentials, names)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether this may be a name of a table.
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }

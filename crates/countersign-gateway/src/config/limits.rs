@@ -91,14 +91,15 @@ pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
 }
 
 /// `None` if there is a mistake; what is not there leaves the default.
-fn number<T: TryFrom<u32>>(table: &Table<'_>, key: &str, limit: &mut T) -> Option<()> {
+pub(super) fn number<T: TryFrom<u32>>(table: &Table<'_>, key: &str, limit: &mut T) -> Option<()> {
     if table.get(key).is_some() {
         *limit = T::try_from(table.integer(key)?.value).ok()?;
     }
     Some(())
 }
 
-fn time(table: &Table<'_>, key: &str, limit: &mut std::time::Duration) -> Option<()> {
+/// The same for a duration.
+pub(super) fn time(table: &Table<'_>, key: &str, limit: &mut std::time::Duration) -> Option<()> {
     if table.get(key).is_some() {
         *limit = duration(table, key)?;
     }

@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,6 +56,11 @@ const TABLES: Keys = &[
         "What clients can prove, each by the name that routes use.",
     ),
     Key::new("pool", Kind::Table(POOL_KEYS), "How clients are asked for credentials."),
+    Key::new(
+        "upstreams",
+        Kind::Named(upstreams::KEYS),
+        "Servers and how they are spoken to, each by the name that routes use.",
+    ),
     Key::needed(
         "routes",
         Kind::NonEmpty(&Kind::Table(routes::KEYS)),
@@ -215,7 +221,8 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let pool = pool(&root);
     let limits = limits::read(&root);
     let audit = audit::read(&root);
-    let routes = routes::read(&root, &names);
+    let upstreams = upstreams::read(&root, &provider);
+    let routes = routes::read(&root, &names, &upstreams);
     let protocol = protocol(&root);
     let Listen { address, http3, admin } = listen?;
     let config = Config {

@@ -5,14 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Uri};
 
-use super::credentials::{NAME_PATTERN, patterns};
+use super::credentials::{NAME_PATTERN, is_name, patterns};
 use super::diagnostic::{Source, suggestion};
 use super::keys::{Key, Keys, Kind, NAME};
 use super::table::{At, Table};
+use super::upstreams::{self, Known};
 use crate::forward::Forward;
 use crate::path::NormalPath;
 use crate::route::{Duplicate, Route, RouteTable, Rule};
-use crate::upstream::{Target, Upstream};
+use crate::upstream::Upstream;
 
 pub(super) const KEYS: Keys = &[
     Key::needed(
@@ -39,8 +40,8 @@ pub(super) const KEYS: Keys = &[
     ),
     Key::needed(
         "upstream",
-        Kind::OneOrMore(&Kind::Text("^(http|h2c)://.+$")),
-        "Where requests go: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2 without TLS; one or a list.",
+        Kind::OneOrMore(&Kind::Text("^((http|h2c)://.+|[A-Za-z0-9_-]{1,64})$")),
+        "Where requests go: the name of a table in [upstreams], or http://HOST:PORT, or h2c://HOST:PORT for HTTP/2 without TLS; one URL or a list.",
     ),
     Key::new("forward", Kind::Table(FORWARD_KEYS), "What the backend is told about the caller."),
 ];
@@ -74,8 +75,12 @@ const FORWARD_KEYS: Keys = &[
     ),
 ];
 
-/// Reads all routes; `credentials` are the names that they may use.
-pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTable> {
+/// Reads all routes; `credentials` and `upstreams` are the names that they may use.
+pub(crate) fn read(
+    root: &Table<'_>,
+    credentials: &[Arc<str>],
+    upstreams: &Known,
+) -> Option<RouteTable> {
     let source = root.source();
     let tables = root.tables("routes");
     if root.get("routes").is_none() || tables.as_ref().is_some_and(Vec::is_empty) {
@@ -89,7 +94,7 @@ pub(crate) fn read(root: &Table<'_>, credentials: &[Arc<str>]) -> Option<RouteTa
     let read: Vec<_> = tables?
         .into_iter()
         .map(|At { value, span }| {
-            one(&Table::new(source, "[[routes]]", value, span, KEYS), credentials)
+            one(&Table::new(source, "[[routes]]", value, span, KEYS), credentials, upstreams)
         })
         .collect();
     let read: Vec<(NormalPath, Route, Range<usize>)> = read.into_iter().collect::<Option<_>>()?;
@@ -115,7 +120,11 @@ fn duplicate(source: &Source<'_>, spans: &[Range<usize>], first: usize, second: 
     );
 }
 
-fn one(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<(NormalPath, Route, Range<usize>)> {
+fn one(
+    table: &Table<'_>,
+    credentials: &[Arc<str>],
+    upstreams: &Known,
+) -> Option<(NormalPath, Route, Range<usize>)> {
     // Everything is read before anything is given up, so that all mistakes are found.
     let path = path(table);
     let require = require(table, credentials);
@@ -133,7 +142,7 @@ fn one(table: &Table<'_>, credentials: &[Arc<str>]) -> Option<(NormalPath, Route
         Some(_) => without_extension(table),
         None => Some(None),
     };
-    let upstream = upstream(table);
+    let upstream = upstream(table, upstreams);
     let (path, span) = path?;
     let route = Route {
         path: path.as_str().to_owned(),
@@ -198,44 +207,22 @@ fn absolute_url(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok().filter(|_| sound)
 }
 
-/// One URL or a list of them.
-fn upstream(table: &Table<'_>) -> Option<Upstream> {
+/// One URL, a list of them, or the name of a table.
+fn upstream(table: &Table<'_>, upstreams: &Known) -> Option<Upstream> {
     let source = table.source();
-    let list = table.get("upstream").filter(|value| value.get_ref().is_array());
-    let (named, span) = match list {
-        Some(list) => (table.strings("upstream")?, list.span()),
-        None => {
-            let one = table.needed("upstream", "upstream = \"http://127.0.0.1:9000\"")?;
-            let span = one.span.clone();
-            (vec![one], span)
-        }
-    };
-    let servers: Vec<Option<Target>> = named.into_iter().map(|url| target(source, url)).collect();
-    let servers: Vec<Target> = servers.into_iter().collect::<Option<_>>()?;
-    let upstream = Upstream::new(servers);
-    if upstream.is_none() {
-        source.mistake(
-            span,
-            "`upstream` needs at least one server, and all of them must speak the same version",
-            "for example: [\"http://127.0.0.1:9000\", \"http://127.0.0.1:9001\"]".to_owned(),
-        );
+    if let Some(list) = table.get("upstream").filter(|value| value.get_ref().is_array()) {
+        let servers = upstreams::targets(source, table.strings("upstream")?)?;
+        upstreams::without_tls(source, list.span(), &servers)?;
+        return upstreams::alike(source, "upstream", list.span(), servers, Upstream::new);
     }
-    upstream
-}
-
-fn target(source: &Source<'_>, At { value, span }: At<&str>) -> Option<Target> {
-    match Target::parse(value) {
-        Ok(target) => Some(target),
-        Err(error) => {
-            source.mistake(
-                span,
-                format!("`{value}` is no upstream: {error}"),
-                "for example: `http://127.0.0.1:9000`, or `h2c://127.0.0.1:9000` for HTTP/2"
-                    .to_owned(),
-            );
-            None
-        }
+    let one = table.needed("upstream", "upstream = \"http://127.0.0.1:9000\"")?;
+    if is_name(one.value) {
+        return upstreams.find(source, &one);
     }
+    let span = one.span.clone();
+    let servers = upstreams::targets(source, vec![one])?;
+    upstreams::without_tls(source, span.clone(), &servers)?;
+    upstreams::alike(source, "upstream", span, servers, Upstream::new)
 }
 
 /// Finds a credential by its name, or notes that there is none.

@@ -97,7 +97,7 @@ gateway.toml:13:1: unknown key `requires` in [[routes]]
 gateway.toml:6:2: unknown key `credential` in the configuration
  6 | [credential.user]
    |  ^^^^^^^^^^
-   = did you mean `credentials`? known keys: `listen`, `limits`, `audit`, `tls`, `credentials`, `pool`, `routes`, `protocol`
+   = did you mean `credentials`? known keys: `listen`, `limits`, `audit`, `tls`, `credentials`, `pool`, `upstreams`, `routes`, `protocol`
 "#,
     );
     says(

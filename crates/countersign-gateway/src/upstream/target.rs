@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use http::Version;
 use http::uri::Authority;
+use rustls::pki_types::ServerName;
 
 /// How to speak to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub(super) enum Protocol {
     Http1,
     /// Without TLS, and without asking whether the backend speaks it.
     Http2,
+    /// TLS, with the version that ALPN comes to.
+    Tls,
 }
 
 /// One server: a URL.
@@ -28,9 +30,9 @@ pub(crate) enum TargetError {
     /// No URL at all.
     #[error("an upstream is a URL such as `http://127.0.0.1:9000` or `h2c://127.0.0.1:9000`")]
     NotAUrl,
-    /// TLS.
-    #[error("TLS to an upstream is not available in this version; use `http://` or `h2c://`")]
-    Tls,
+    /// A host that no certificate could be for.
+    #[error("the host is no name that a certificate could be for")]
+    Host,
     /// Something after the authority.
     #[error("an upstream has no path and no query: the request's own are used")]
     Path,
@@ -49,7 +51,7 @@ impl Target {
         let protocol = match scheme {
             "http" => Protocol::Http1,
             "h2c" => Protocol::Http2,
-            "https" | "h2" => return Err(TargetError::Tls),
+            "https" => Protocol::Tls,
             _ => return Err(TargetError::NotAUrl),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -65,20 +67,29 @@ impl Target {
         }
         // What follows the host is `:port`, `:`, or nothing.
         let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let default = if protocol == Protocol::Tls { 443 } else { 80 };
         let authority = match (after_host, authority.port_u16()) {
-            ("", _) => format!("{rest}:80").parse().map_err(|_| TargetError::NotAUrl)?,
+            ("", _) => format!("{rest}:{default}").parse().map_err(|_| TargetError::NotAUrl)?,
             (_, Some(port)) if port != 0 => authority,
             _ => return Err(TargetError::Port),
         };
-        Ok(Self { protocol, authority })
+        let target = Self { protocol, authority };
+        if protocol == Protocol::Tls && target.server_name().is_none() {
+            return Err(TargetError::Host);
+        }
+        Ok(target)
     }
 
-    /// The HTTP version spoken there.
-    pub(crate) fn version(&self) -> Version {
-        match self.protocol {
-            Protocol::Http1 => Version::HTTP_11,
-            Protocol::Http2 => Version::HTTP_2,
-        }
+    /// Whether the connection is one over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.protocol == Protocol::Tls
+    }
+
+    /// Whom a certificate has to be for, unless another name is configured.
+    pub(super) fn server_name(&self) -> Option<ServerName<'static>> {
+        let host = self.authority.host();
+        let host = host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(host);
+        ServerName::try_from(host).ok().map(|name| name.to_owned())
     }
 }
 
@@ -87,6 +98,7 @@ impl fmt::Display for Target {
         let scheme = match self.protocol {
             Protocol::Http1 => "http",
             Protocol::Http2 => "h2c",
+            Protocol::Tls => "https",
         };
         write!(f, "{scheme}://{}", self.authority)
     }
@@ -102,6 +114,8 @@ mod tests {
             ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
             ("http://backend/", "http://backend:80"),
             ("h2c://[::1]:9000", "h2c://[::1]:9000"),
+            ("https://backend", "https://backend:443"),
+            ("https://[::1]:9443", "https://[::1]:9443"),
         ] {
             assert_eq!(Target::parse(text).map(|target| target.to_string()).as_deref(), Ok(shown));
         }
@@ -110,7 +124,8 @@ mod tests {
             ("ftp://x", TargetError::NotAUrl),
             ("http://", TargetError::NotAUrl),
             ("http://a b", TargetError::NotAUrl),
-            ("https://x", TargetError::Tls),
+            ("h2://x", TargetError::NotAUrl),
+            ("https://a..b", TargetError::Host),
             ("http://x/y", TargetError::Path),
             ("http://x?y", TargetError::Path),
             ("http://u:p@x", TargetError::UserInfo),

@@ -92,7 +92,8 @@ async fn servers_that_are_left_out_are_told_and_the_gateway_stays_ready() {
     let text = ask(&gateway, "GET", "/metrics").await.body;
     let text = String::from_utf8(text.to_vec()).unwrap();
     let value = |name: &str, address: std::net::SocketAddr| {
-        metric(&text, &format!("countersign_gateway_server_{name}{{server=\"http://{address}\"}}"))
+        let labels = format!("{{server=\"http://{address}\",upstream=\"\"}}");
+        metric(&text, &format!("countersign_gateway_server_{name}{labels}"))
     };
     assert_eq!((value("up", gone), value("up", backend.address)), (Some(0.0), Some(1.0)), "{text}");
     assert_eq!(value("answers_total", backend.address), Some(6.0), "{text}");

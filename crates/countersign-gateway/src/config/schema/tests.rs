@@ -23,11 +23,17 @@ key = "server.key"
 [credentials.user]
 trust = "user-ca.pem"
 [pool]
+[upstreams.backend]
+servers = ["https://127.0.0.1:9000"]
+[upstreams.backend.tls]
+trust = "server-ca.pem"
+[upstreams.backend.health]
+path = "/healthz"
 [[routes]]
 path = "/"
 require = ["user"]
 allow = [{ credential = "user", subject_alt_names = ["*@example.test"] }]
-upstream = "http://127.0.0.1:9000"
+upstream = "backend"
 forward = { client_cert = "user" }
 [protocol]
 "#;
@@ -129,7 +135,7 @@ fn every_key_of_the_schema_is_read_by_the_parser() {
         let mut unknown = way.clone();
         *unknown.last_mut().unwrap() = "unknown-key";
         let text = set(&unknown, Toml::Integer(1));
-        let open = unknown.len() == 2 && unknown[0] == "credentials";
+        let open = unknown.len() == 2 && ["credentials", "upstreams"].contains(&unknown[0]);
         let said = parse(folder.path(), &text).unwrap_err();
         assert!(open || said.contains("unknown key `unknown-key`"), "{way:?}: {said}");
         assert!(checker.check(&text).is_err(), "{way:?}");
@@ -143,7 +149,7 @@ fn meaning(config: &Config) -> String {
         credentials.map(|one| (one.ask_on_connect, one.accept_handshake)).collect();
     let routes = config.routes.iter();
     let routes: Vec<_> = routes
-        .map(|one| (&one.require, &one.allow, &one.without_extension, &one.forward))
+        .map(|one| (&one.require, &one.allow, &one.without_extension, &one.forward, &one.upstream))
         .collect();
     let Config { http3, pool, limits, protocol, .. } = config;
     format!("{http3} {pool:?} {limits:?} {protocol:?} {credentials:?} {routes:?}")
