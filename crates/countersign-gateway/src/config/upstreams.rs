@@ -1,24 +1,24 @@
 //! `[upstreams.NAME]`: servers, and how they are spoken to.
 
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
-use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::ServerName;
-use rustls::sign::SingleCertAndKey;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::credentials::is_name;
 use super::diagnostic::{Source, suggestion};
-use super::files;
 use super::keys::{Key, Keys, Kind};
 use super::limits::{number, time};
 use super::table::{At, Table};
-use crate::upstream::{HealthCheck, Settings, Target, Tls, Upstream, Versions};
+use crate::upstream::{HealthCheck, Settings, Target, Upstream};
 
 pub(super) const KEYS: Keys = &[
     Key::needed(
@@ -57,23 +57,8 @@ pub(super) const KEYS: Keys = &[
         "\"auto\"",
         "For https: which versions are offered in ALPN.",
     ),
-    Key::new("tls", Kind::Table(TLS_KEYS), "For https, which needs it."),
+    Key::new("tls", Kind::Table(tls::KEYS), "For https, which needs it."),
     Key::new("health", Kind::Table(HEALTH_KEYS), "Health checks; without it there are none."),
-];
-
-const TLS_KEYS: Keys = &[
-    Key::needed("trust", Kind::File, "PEM file of the CA certificates that vouch for servers."),
-    Key::new(
-        "server_name",
-        Kind::Text("^[!-~]+$"),
-        "Whom certificates have to be for; without it the URL's host.",
-    ),
-    Key::new(
-        "certificate",
-        Kind::File,
-        "PEM file of the certificate that servers are shown if they ask; needs `key`.",
-    ),
-    Key::new("key", Kind::File, "PEM file of its key."),
 ];
 
 const HEALTH_KEYS: Keys = &[
@@ -166,7 +151,7 @@ fn one(
         number(&table, "max_idle_connections", &mut settings.max_idle_connections),
     ];
     let is_tls = servers.as_ref().map(|(servers, _)| servers.iter().any(Target::is_tls));
-    let tls = secured(&table, is_tls, provider);
+    let tls = tls::read(&table, is_tls, provider);
     let health = match table.table("health") {
         Some(At { value, span }) => {
             health(&Table::new(source, "health", value, span, HEALTH_KEYS)).map(Some)
@@ -245,106 +230,6 @@ pub(super) fn without_tls(
         );
     }
     (!is_tls).then_some(())
-}
-
-/// `tls` and `http`, of which `https` needs the first and nothing else may have either.
-fn secured(
-    table: &Table<'_>,
-    is_tls: Option<bool>,
-    provider: &Arc<CryptoProvider>,
-) -> Option<Option<Tls>> {
-    let source = table.source();
-    let versions = match table.get("http") {
-        Some(_) => table.word(
-            "http",
-            &[("auto", Versions::Auto), ("1.1", Versions::Http1), ("2", Versions::Http2)],
-        ),
-        None => Some(Versions::default()),
-    };
-    if is_tls == Some(false) {
-        let mut alone = true;
-        for key in ["http", "tls"] {
-            if let Some(span) = table.key_span(key) {
-                source.mistake(
-                    span,
-                    format!("`{key}` is for servers with `https`"),
-                    "without TLS the scheme says all: `http` is HTTP/1.1, `h2c` is HTTP/2"
-                        .to_owned(),
-                );
-                alone = false;
-            }
-        }
-        return alone.then_some(None);
-    }
-    let Some(At { value, span }) = table.table("tls") else {
-        if is_tls == Some(true) && table.get("tls").is_none() {
-            table.missing("tls", "tls = { trust = \"ca.pem\" }");
-        }
-        return None;
-    };
-    tls(source, value, span, versions, provider).map(Some)
-}
-
-fn tls(
-    source: &Source<'_>,
-    value: &DeTable<'_>,
-    span: Range<usize>,
-    versions: Option<Versions>,
-    provider: &Arc<CryptoProvider>,
-) -> Option<Tls> {
-    let table = Table::new(source, "tls", value, span, TLS_KEYS);
-    let already = source.inputs().len();
-    let trust = table.needed("trust", "trust = \"ca.pem\"");
-    let trust = trust.and_then(|name| files::trust(source, &name));
-    let server_name = match table.get("server_name") {
-        Some(_) => server_name(&table).map(Some),
-        None => Some(None),
-    };
-    let own = match (table.get("certificate"), table.get("key")) {
-        (None, None) => Some(None),
-        _ => {
-            let certificate = table.needed("certificate", "certificate = \"gateway.pem\"");
-            let key = table.needed("key", "key = \"gateway.key\"");
-            certificate
-                .zip(key)
-                .and_then(|(certificate, key)| {
-                    files::certified_key(source, &certificate, &key, provider)
-                })
-                .map(Some)
-        }
-    };
-    let (versions, trust, server_name, own) = (versions?, trust?, server_name?, own?);
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions();
-    let builder = match builder {
-        Ok(builder) => builder.with_root_certificates(trust),
-        Err(error) => {
-            source.mistake(table.span(), format!("TLS cannot be used: {error}"), None);
-            return None;
-        }
-    };
-    let mut config = match own {
-        Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
-        None => builder.with_no_client_auth(),
-    };
-    let mut http1 = config.clone();
-    config.alpn_protocols = versions.alpn();
-    http1.alpn_protocols = Versions::Http1.alpn();
-    let files = source.inputs().split_off(already);
-    Some(Tls { versions, config: Arc::new(config), http1: Arc::new(http1), server_name, files })
-}
-
-fn server_name(table: &Table<'_>) -> Option<ServerName<'static>> {
-    let At { value, span } = table.string("server_name")?;
-    let name = ServerName::try_from(value).ok();
-    if name.is_none() {
-        table.source().mistake(
-            span,
-            format!("`{value}` is no name that a certificate could be for"),
-            "a host name or an IP address: `backend.example.test`, `10.0.0.1`".to_owned(),
-        );
-    }
-    name.map(|name| name.to_owned())
 }
 
 fn health(table: &Table<'_>) -> Option<HealthCheck> {

@@ -23,5 +23,7 @@ mod spoofing;
 mod streaming;
 mod support;
 mod tunnels;
+mod upstream_tables;
+mod upstream_tls;
 mod upstreams;
 mod websocket;
