@@ -164,7 +164,7 @@ impl Endpoint {
             Connection::Http1(sender) => sender.try_send_request(request).await,
             Connection::Http2(sender) => sender.try_send_request(request).await,
         };
-        sent.map_err(|error| Unanswered::from(error))
+        sent.map_err(Unanswered::from)
     }
 }
 

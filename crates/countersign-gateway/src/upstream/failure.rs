@@ -128,20 +128,21 @@ fn is_refusal(error: &h2::Error) -> bool {
 
 /// What is wrong with TLS, if it is TLS.
 fn tls_failure(error: &io::Error) -> Option<(Kind, &'static str)> {
-    let Some(cause) = error.get_ref() else { return None };
-    let Some(cause) = cause.downcast_ref::<rustls::Error>() else {
+    let Some(cause) = error.get_ref()?.downcast_ref::<rustls::Error>() else {
         // HTTP/2 keeps of such an error no more than its kind.
         let is_tls = error.kind() == io::ErrorKind::InvalidData;
         return is_tls.then_some((Kind::UpstreamTls, "TLS to the upstream failed."));
     };
-    Some(match cause {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            (Kind::UpstreamCertificate, "The upstream's certificate is not acceptable.")
-        }
-        rustls::Error::AlertReceived(_) => {
-            (Kind::UpstreamAlert, "The upstream ended the TLS handshake.")
-        }
-        _ => (Kind::UpstreamTls, "TLS to the upstream failed."),
+    let is_certificate = matches!(
+        cause,
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+    );
+    Some(if is_certificate {
+        (Kind::UpstreamCertificate, "The upstream's certificate is not acceptable.")
+    } else if matches!(cause, rustls::Error::AlertReceived(_)) {
+        (Kind::UpstreamAlert, "The upstream ended the TLS handshake.")
+    } else {
+        (Kind::UpstreamTls, "TLS to the upstream failed.")
     })
 }
 

@@ -116,7 +116,8 @@ impl Server {
                 Err(Unanswered { failure, request: None }) => return Err(failure.over_kept()),
             }
         }
-        let (connection, generation) = self.connect(only_http1).await?;
+        // Rare, and large: not a part of every request.
+        let (connection, generation) = Box::pin(self.connect(only_http1)).await?;
         self.over(connection, generation, request).await.map_err(|unanswered| unanswered.failure)
     }
 
@@ -126,7 +127,10 @@ impl Server {
         if !only_http1 && let Some(shared) = kept.shared.as_ref().filter(|one| !one.is_closed()) {
             return Some((Connection::Http2(shared.clone()), kept.generation));
         }
-        while !fresh {
+        if fresh {
+            return None;
+        }
+        loop {
             // The one that was used last: so those that are not needed get old.
             let place = kept.idle.iter().rposition(|(sender, _)| sender.is_ready())?;
             let (sender, since) = kept.idle.swap_remove(place);
@@ -134,7 +138,6 @@ impl Server {
                 return Some((Connection::Http1(sender), 0));
             }
         }
-        None
     }
 
     async fn connect(&self, only_http1: bool) -> Result<(Connection<UpstreamBody>, u64), Failure> {
