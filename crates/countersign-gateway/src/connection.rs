@@ -231,7 +231,7 @@ async fn relay(
     body: Received,
     exchange: Exchange,
 ) -> Result<Response<ResponseBody>, Problem> {
-    let (asked, body) = tunnel::Asked::find(&mut parts, body)?;
+    let (mut asked, body) = tunnel::Asked::find(&mut parts, body)?;
     let admission = policy::decide(&shared.routes, &parts, &*observation, UnixTime::now).await?;
     observation.admit(&admission);
     let Admission { route, path, authority, callers } = admission;
@@ -248,9 +248,6 @@ async fn relay(
     headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
     observation.trace(&route, &mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
-    if let Some(asked) = &asked {
-        asked.ask(&mut parts.headers, route.upstream.version_for_upgrade())?;
-    }
     let target = match parts.uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{}?{query}", path.as_str())),
         None => PathAndQuery::try_from(path.as_str()),
@@ -260,6 +257,9 @@ async fn relay(
     let mut request = Request::new(());
     *request.method_mut() = parts.method;
     *request.headers_mut() = parts.headers;
+    if let Some(asked) = &mut asked {
+        asked.ask(&mut request, route.upstream.version_for_upgrade());
+    }
     let ahead = parts.extensions.remove::<h3::Informational>();
     let expectation = (expects && !body.is_end_stream()).then(|| Expectation::new(ahead.clone()));
     let (expectation, body) = match expectation {

@@ -1,9 +1,9 @@
 //! WebSocket: asked for with `Upgrade` in HTTP/1.1 (RFC 6455), with extended CONNECT in HTTP/2 (RFC 8441)
 //! and HTTP/3 (RFC 9220).
 //!
-//! Whoever asks is decided about as for a GET of the same path. An HTTP/1.1 backend is asked with `Upgrade`,
-//! whatever the client speaks. Nothing that the client sends goes there before it has agreed with a 101
-//! that fits. What goes through then is not looked at.
+//! Whoever asks is decided about as for a GET of the same path. A backend is asked with `Upgrade`, whatever the
+//! client speaks, or with extended CONNECT where it speaks nothing but HTTP/2. Nothing that the client sends goes
+//! there before it has agreed. What goes through then is not looked at.
 
 mod flow;
 mod handshake;
@@ -20,7 +20,7 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::ext::Protocol;
@@ -51,6 +51,8 @@ pub(crate) struct Asked {
     client: Client,
     /// What the backend is given as `Sec-WebSocket-Key`.
     key: HeaderValue,
+    /// Whether the backend is asked with extended CONNECT.
+    extended: bool,
 }
 
 /// Where the client's end of the tunnel will be.
@@ -86,7 +88,7 @@ impl Asked {
         }
         let key = read_key(&parts.headers)
             .ok_or_else(|| bad("A request for WebSocket has one Sec-WebSocket-Key of 16 bytes."))?;
-        Ok((Some(Self { client: Client::Http1(upgrade), key }), body))
+        Ok((Some(Self { client: Client::Http1(upgrade), key, extended: false }), body))
     }
 
     fn extended_connect(
@@ -114,24 +116,25 @@ impl Asked {
         let (client, body) = taken.ok_or_else(|| bad("The request cannot become a tunnel."))?;
         parts.method = Method::GET;
         let key = new_key().ok_or_else(|| bad("No key can be made for the request."))?;
-        Ok((Some(Self { client, key }), Received::new(body)))
+        Ok((Some(Self { client, key, extended: false }), Received::new(body)))
     }
 
-    /// Puts what asks an HTTP/1.1 backend for WebSocket into fields that are otherwise ready.
-    pub(crate) fn ask(&self, headers: &mut HeaderMap, next_hop: Version) -> Result<(), Problem> {
-        if next_hop != Version::HTTP_11 {
-            return Err(Problem::new(
-                Kind::NotImplemented,
-                "WebSocket is passed on to upstreams that speak HTTP/1.1 only.",
-            ));
-        }
+    /// Makes a request whose fields are otherwise ready ask a backend that speaks `next_hop`.
+    pub(crate) fn ask(&mut self, request: &mut Request<()>, next_hop: Version) {
+        self.extended = next_hop == Version::HTTP_2;
+        let headers = request.headers_mut();
         for name in [CONTENT_LENGTH, TRAILER] {
             headers.remove(name);
         }
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, WEBSOCKET);
-        headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
-        Ok(())
+        if self.extended {
+            headers.remove(SEC_WEBSOCKET_KEY);
+            *request.method_mut() = Method::CONNECT;
+            request.extensions_mut().insert(Protocol::from_static("websocket"));
+        } else {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, WEBSOCKET);
+            headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
+        }
     }
 
     /// Reads the backend's answer: it agreed, or it did not and answers like to any request.
@@ -139,26 +142,37 @@ impl Asked {
         self,
         response: &mut Response<Answered>,
     ) -> Result<Option<Switched>, Problem> {
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // To a client of HTTP/2 or HTTP/3 it would say that the tunnel is there.
+        let status = response.status();
+        let agreed = if self.extended { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
+        let accept = accept_for(&self.key).ok_or_else(|| bad("The key cannot be answered."))?;
+        if status != agreed {
+            refuse_switch(status)?;
+            // To a client of HTTP/2 or HTTP/3 it would say that the tunnel is there, and a backend said so.
             let is_http1 = matches!(self.client, Client::Http1(_));
-            return if response.status().is_success() && !is_http1 {
+            return if status.is_success() && (self.extended || !is_http1) {
                 Err(wrong("The upstream answered a request for WebSocket as one for a resource."))
             } else {
                 Ok(None)
             };
         }
-        if !is_websocket(response.headers()) {
-            return Err(wrong("The upstream switched to a protocol that it was not asked for."));
-        }
-        let accept = accept_for(&self.key).ok_or_else(|| bad("The key cannot be answered."))?;
-        let mut accepts = response.headers().get_all(SEC_WEBSOCKET_ACCEPT).iter();
-        if accepts.next() != Some(&accept) || accepts.next().is_some() {
-            return Err(wrong("The upstream's Sec-WebSocket-Accept does not fit the request."));
+        if !self.extended {
+            check_switch(response.headers(), &accept)?;
         }
         let backend = hyper::upgrade::on(response);
         Ok(Some(Switched { client: self.client, backend, accept }))
     }
+}
+
+/// Refuses a 101 that does not fit what was asked.
+fn check_switch(headers: &HeaderMap, accept: &HeaderValue) -> Result<(), Problem> {
+    if !is_websocket(headers) {
+        return refuse_switch(StatusCode::SWITCHING_PROTOCOLS);
+    }
+    let mut accepts = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+    if accepts.next() != Some(accept) || accepts.next().is_some() {
+        return Err(wrong("The upstream's Sec-WebSocket-Accept does not fit the request."));
+    }
+    Ok(())
 }
 
 /// Refuses a 101 that nobody asked for.
@@ -193,6 +207,7 @@ impl Switched {
         }
         let (end, body) = match self.client {
             Client::Http1(upgrade) => {
+                parts.status = StatusCode::SWITCHING_PROTOCOLS;
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, WEBSOCKET);
                 parts.headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);

@@ -1,8 +1,11 @@
 //! New connections to a server: TCP, TLS where it is configured, and HTTP/1.1 or HTTP/2.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +29,9 @@ use super::target::{Protocol, Target};
 /// How often, and how long, a server is asked over HTTP/2 whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// How long a server's SETTINGS are waited for where something has to be in them.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Where to connect to, and how.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -42,6 +48,17 @@ pub(super) enum Connection<B> {
     Http2(http2::SendRequest<B>),
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Any requests.
+    Requests,
+    /// One with `Upgrade`: a server that speaks both versions is not offered HTTP/2.
+    Upgrade,
+    /// Extended CONNECT (RFC 8441), which the server has to announce.
+    ExtendedConnect,
+}
+
 impl Endpoint {
     /// Whether all requests may go over one connection.
     pub(super) fn may_share(&self) -> bool {
@@ -52,8 +69,8 @@ impl Endpoint {
         }
     }
 
-    /// Connects. With `only_http1`, a server that speaks both is not offered HTTP/2.
-    pub(super) async fn connect<B>(&self, only_http1: bool) -> Result<Connection<B>, Failure>
+    /// Connects.
+    pub(super) async fn connect<B>(&self, purpose: Purpose) -> Result<Connection<B>, Failure>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -62,9 +79,9 @@ impl Endpoint {
             let stream = self.tcp().await.map_err(|error| Failure::connecting(&error))?;
             match (self.target.protocol, &self.settings.tls) {
                 (Protocol::Http1, _) => http1(stream).await,
-                (Protocol::Http2, _) => http2(stream).await,
+                (Protocol::Http2, _) => http2(stream, purpose).await,
                 (Protocol::Tls, None) => Err(Failure::not_accepted()),
-                (Protocol::Tls, Some(tls)) => self.over_tls(tls, stream, only_http1).await,
+                (Protocol::Tls, Some(tls)) => self.over_tls(tls, stream, purpose).await,
             }
         };
         match timeout(self.settings.connect_timeout, connecting).await {
@@ -77,13 +94,13 @@ impl Endpoint {
         &self,
         tls: &Tls,
         stream: TcpStream,
-        only_http1: bool,
+        purpose: Purpose,
     ) -> Result<Connection<B>, Failure>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let config = if only_http1 { &tls.http1 } else { &tls.config };
+        let config = if purpose == Purpose::Upgrade { &tls.http1 } else { &tls.config };
         let name: Option<ServerName<'static>> =
             tls.server_name.clone().or_else(|| self.target.server_name());
         let name = name.ok_or_else(Failure::not_accepted)?;
@@ -92,8 +109,8 @@ impl Endpoint {
             .await
             .map_err(|error| Failure::connecting(&error))?;
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => http2(stream).await,
-            None if tls.versions == Versions::Http2 => http2(stream).await,
+            Some(b"h2") => http2(stream, purpose).await,
+            None if tls.versions == Versions::Http2 => http2(stream, purpose).await,
             _ => http1(stream).await,
         }
     }
@@ -200,19 +217,30 @@ where
     Ok(Connection::Http1(sender))
 }
 
-async fn http2<S, B>(stream: S) -> Result<Connection<B>, Failure>
+async fn http2<S, B>(stream: S, purpose: Purpose) -> Result<Connection<B>, Failure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Failure::of(&error))?;
+    if purpose == Purpose::ExtendedConnect {
+        // It may be sent once the server's SETTINGS have it (RFC 8441, section 3).
+        let announced = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if connection.is_extended_connect_protocol_enabled() => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        });
+        if !timeout(SETTINGS_TIMEOUT, announced).await.unwrap_or(false) {
+            return Err(Failure::no_extended_connect());
+        }
+    }
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");

@@ -92,6 +92,13 @@ impl Failure {
         Self { by_client: true, ends_connection: false, ..failure }
     }
 
+    /// A server that speaks HTTP/2 and takes no extended CONNECT.
+    pub(super) fn no_extended_connect() -> Self {
+        let detail = "The upstream speaks HTTP/2 only and takes no WebSocket over it.";
+        // Nothing is wrong with the server for others.
+        Self { by_client: true, ..Self::new(Kind::UpstreamProtocol, detail) }
+    }
+
     /// A response that did not begin in time; `by_client` where the request's body stood still.
     pub(super) fn late(by_client: bool) -> Self {
         let detail = if by_client {

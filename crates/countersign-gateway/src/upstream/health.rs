@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::Empty;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::connect::{Connection, Endpoint};
+use super::connect::{Connection, Endpoint, Purpose};
 use super::failure::Failure;
 use super::server::Server;
 use super::settings::HealthCheck;
@@ -78,7 +78,8 @@ impl Streak {
 
 async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), Unwell> {
     let failed = |failure: Failure| Unwell::Failed(failure.problem.detail);
-    let mut connection: Connection<Empty<Bytes>> = endpoint.connect(false).await.map_err(failed)?;
+    let mut connection: Connection<Empty<Bytes>> =
+        endpoint.connect(Purpose::Requests).await.map_err(failed)?;
     let host = HeaderValue::try_from(endpoint.target.authority.as_str());
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = Uri::from(check.path.clone());

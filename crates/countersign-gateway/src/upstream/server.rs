@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::UPGRADE;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval, timeout};
 
 use super::UpstreamBody;
-use super::connect::{Connection, Endpoint, Unanswered};
+use super::connect::{Connection, Endpoint, Purpose, Unanswered};
 use super::failure::Failure;
 use super::health;
 use super::settings::Settings;
@@ -108,6 +108,10 @@ impl Server {
         mut request: Request<UpstreamBody>,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Option<http1::SendRequest<UpstreamBody>>), Failure> {
+        if request.method() == Method::CONNECT {
+            // Boxed, as it is rare and large.
+            return Box::pin(self.extended_connect(request)).await;
+        }
         let only_http1 = request.headers().contains_key(UPGRADE);
         if let Some((connection, generation)) = self.take(only_http1, fresh) {
             match self.over(connection, generation, request).await {
@@ -119,6 +123,17 @@ impl Server {
         // Rare, and large: not a part of every request.
         let (connection, generation) = Box::pin(self.connect(only_http1)).await?;
         self.over(connection, generation, request).await.map_err(|unanswered| unanswered.failure)
+    }
+
+    /// Sends an extended CONNECT over a connection of its own: a tunnel that nobody reads fills its connection's
+    /// window.
+    async fn extended_connect(
+        &self,
+        request: Request<UpstreamBody>,
+    ) -> Result<(Response<Incoming>, Option<http1::SendRequest<UpstreamBody>>), Failure> {
+        let connection = self.endpoint.connect(Purpose::ExtendedConnect).await?;
+        let answered = self.over(connection, u64::MAX, request).await;
+        answered.map_err(|unanswered| unanswered.failure)
     }
 
     /// A connection that is there.
@@ -142,7 +157,8 @@ impl Server {
 
     async fn connect(&self, only_http1: bool) -> Result<(Connection<UpstreamBody>, u64), Failure> {
         if only_http1 || !self.shares.load(Ordering::Relaxed) {
-            let connection = self.endpoint.connect(only_http1).await?;
+            let purpose = if only_http1 { Purpose::Upgrade } else { Purpose::Requests };
+            let connection = self.endpoint.connect(purpose).await?;
             return Ok(self.keep_shared(connection, only_http1));
         }
         // All who need it wait for one, together no longer than for one.
@@ -150,7 +166,9 @@ impl Server {
             let _turn = self.connecting.lock().await;
             match self.take(false, true) {
                 Some(shared) => Ok(shared),
-                None => Ok(self.keep_shared(self.endpoint.connect(false).await?, false)),
+                None => {
+                    Ok(self.keep_shared(self.endpoint.connect(Purpose::Requests).await?, false))
+                }
             }
         };
         let limit = self.endpoint.settings.connect_timeout;

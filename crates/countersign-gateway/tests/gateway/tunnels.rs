@@ -1,5 +1,6 @@
 //! Clients and backends that speak WebSocket's handshake and then bytes.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,14 +12,16 @@ use bytes::Bytes;
 use countersign_testkit::pki::Issued;
 use countersign_testkit::raw_h3::{Arrival, Frame, RawH3Peer, kind};
 use countersign_testkit::within;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::ext::Protocol;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::support::{Running, connect, empty, tls};
 
@@ -124,6 +127,41 @@ impl SocketBackend {
     pub(crate) async fn close(&self) {
         self.closing.send_replace(());
     }
+}
+
+/// An h2c backend that answers extended CONNECT with `status`, and echoes if that is 200. It tells of the requests
+/// that it got. Unless `announces`, its SETTINGS have nothing of it.
+pub(crate) async fn extended(
+    announces: bool,
+    status: u16,
+) -> (SocketAddr, mpsc::UnboundedReceiver<Request<Incoming>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tell.send(request).unwrap();
+                tokio::spawn(async move {
+                    if let Ok(upgraded) = upgrade.await {
+                        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+                        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                        let _ = writer.shutdown().await;
+                    }
+                });
+                let response = Response::builder().status(status).body(empty());
+                std::future::ready(Ok::<_, Infallible>(response.unwrap()))
+            });
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            if announces {
+                builder.enable_connect_protocol();
+            }
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (address, told)
 }
 
 async fn serve(mut stream: TcpStream, answer: fn(&str) -> String, heads: &Mutex<Vec<String>>) {

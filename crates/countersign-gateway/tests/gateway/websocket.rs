@@ -9,7 +9,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Backend, Client, HEAD, Running, Version, connect, empty};
-use crate::tunnels::{ACCEPT, Front, KEY, Peer, REQUEST, SocketBackend, accepting, for_all_fronts};
+use crate::tunnels::{
+    ACCEPT, Front, KEY, Peer, REQUEST, SocketBackend, accepting, extended, for_all_fronts,
+};
 
 for_all_fronts! {
     what_is_sent_comes_back,
@@ -20,6 +22,7 @@ for_all_fronts! {
     a_backend_may_decline,
     what_is_no_longer_allowed_ends,
     the_end_of_a_drain_cuts_it_off,
+    an_upstream_over_http2_is_asked_with_extended_connect,
 }
 
 async fn what_is_sent_comes_back(front: Front) {
@@ -366,12 +369,49 @@ async fn a_client_is_asked_on_its_connection_and_has_several_tunnels_there() {
     assert_eq!(sockets.connections.load(Ordering::SeqCst), 5);
 }
 
-#[tokio::test]
-async fn upstreams_over_http2_are_named_in_the_refusal() {
-    let gateway = Running::open("h2c://127.0.0.1:9").await;
-    for front in [Front::Http1, Front::Http2, Front::Http3] {
-        assert_eq!(Peer::open(front, &gateway, "/", None).await.status, 501);
+async fn an_upstream_over_http2_is_asked_with_extended_connect(front: Front) {
+    let (backend, mut told) = extended(true, 200).await;
+    let gateway = Running::open(&format!("h2c://{backend}")).await;
+    let mut peer = Peer::open(front, &gateway, "/chat?room=1", None).await;
+    assert_eq!(peer.status, if front == Front::Http1 { 101 } else { 200 });
+    if front == Front::Http1 {
+        assert!(peer.head.contains(&format!("sec-websocket-accept: {ACCEPT}\r\n")));
     }
+    let chunk = vec![7; 50_000];
+    for _ in 0..20 {
+        peer.send(&chunk).await;
+        peer.expect(&chunk).await;
+    }
+    peer.finish().await;
+    peer.expect_end().await;
+    let asked = within(told.recv()).await.unwrap();
+    assert_eq!((asked.method().as_str(), asked.uri().path()), ("CONNECT", "/chat"));
+    assert_eq!(asked.uri().query(), Some("room=1"));
+    assert_eq!(asked.extensions().get::<Protocol>().unwrap().as_str(), "websocket");
+    assert_eq!(asked.headers()["sec-websocket-version"], "13");
+    for absent in ["sec-websocket-key", "upgrade", "connection", "host"] {
+        assert_eq!(asked.headers().get(absent), None, "{absent}");
+    }
+
+    let (declining, _told) = extended(true, 403).await;
+    let gateway = Running::open(&format!("h2c://{declining}")).await;
+    assert_eq!(Peer::open(front, &gateway, "/", None).await.status, 403);
+    let (confused, _told) = extended(true, 204).await;
+    let gateway = Running::open(&format!("h2c://{confused}")).await;
+    assert_eq!(Peer::open(front, &gateway, "/", None).await.status, 502);
+}
+
+#[tokio::test]
+async fn an_upstream_that_announces_no_extended_connect_is_not_asked() {
+    let (backend, mut told) = extended(false, 200).await;
+    let gateway = Running::open(&format!("h2c://{backend}")).await;
+    for _ in 0..4 {
+        assert_eq!(Peer::open(Front::Http2, &gateway, "/", None).await.status, 502);
+    }
+    // And is not left out for that.
+    let client = Client::plain(Version::Http2, &gateway, None).await;
+    assert_eq!(client.get("/page").await.status, 200);
+    assert_eq!(within(told.recv()).await.unwrap().uri().path(), "/page");
 }
 
 #[test]
