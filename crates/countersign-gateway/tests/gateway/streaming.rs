@@ -26,12 +26,12 @@ for_both_versions! {
     trailers_of_a_response_come_through,
 }
 
-const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 16 * 1024;
 /// Far more than all windows and buffers on the way hold together.
-const CHUNKS: usize = 4096;
+pub(crate) const CHUNKS: usize = 4096;
 
 /// A body of many chunks that counts those that were taken.
-fn long_body(taken: Arc<AtomicUsize>) -> Body {
+pub(crate) fn long_body(taken: Arc<AtomicUsize>) -> Body {
     let chunk = Bytes::from(vec![7; CHUNK]);
     let frames = futures_util::stream::iter(0..CHUNKS).map(move |_| {
         taken.fetch_add(1, Ordering::SeqCst);
@@ -41,7 +41,7 @@ fn long_body(taken: Arc<AtomicUsize>) -> Body {
 }
 
 /// Waits until a counter stands still.
-async fn settled(counter: &AtomicUsize) -> usize {
+pub(crate) async fn settled(counter: &AtomicUsize) -> usize {
     let mut last = usize::MAX;
     let mut same = 0;
     while same < 20 {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use countersign_testkit::within;
@@ -16,9 +17,11 @@ use tokio::net::TcpListener;
 use crate::support::{
     Backend, Client, HEAD, Running, Version, empty, for_both_versions, full, nobody, serve,
 };
+use crate::upstreams::deaf;
 
 for_both_versions! {
     a_server_that_takes_too_long_to_begin_is_504,
+    a_server_that_does_not_accept_in_time_is_504,
     a_body_that_stands_still_is_broken_off,
     a_server_is_taken_out_and_in_by_its_health_checks,
     a_request_is_sent_again_only_where_that_does_no_harm,
@@ -52,6 +55,19 @@ async fn a_server_that_takes_too_long_to_begin_is_504(version: Version) {
         let told = answer.headers["proxy-status"].to_str().unwrap();
         assert!(told.contains("error=http_response_timeout"), "{told}");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "what takes too long is not sent again");
+    }
+}
+
+async fn a_server_that_does_not_accept_in_time_is_504(version: Version) {
+    let (address, _waiting, _listener) = deaf().await;
+    for scheme in ["http", "h2c"] {
+        let gateway = in_front_of(scheme, &[address], "connect_timeout = \"100ms\"").await;
+        let begun = Instant::now();
+        let answer = Client::plain(version, &gateway, None).await.get("/").await;
+        assert_eq!(answer.status, 504);
+        let told = answer.headers["proxy-status"].to_str().unwrap();
+        assert!(told.contains("error=connection_timeout"), "{told}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "the time is the configured one");
     }
 }
 

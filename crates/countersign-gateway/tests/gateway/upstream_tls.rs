@@ -20,9 +20,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Answer, Body, Client, HEAD, Running, Version, full};
+use crate::streaming::{CHUNK, CHUNKS, long_body, settled};
+use crate::support::{Answer, Body, Client, HEAD, Http1, Running, Version, empty, full};
 
 /// Serves over TLS, and counts the connections.
 async fn serve_tls<F, A>(tls: ServerConfig, answer: F) -> (SocketAddr, Arc<AtomicUsize>)
@@ -230,4 +232,60 @@ async fn a_reload_takes_up_another_trust_and_keeps_no_connection_of_before() {
     gateway.write("server-ca.pem", good);
     gateway.reload().await.unwrap();
     assert_eq!(client.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_are_held_back_in_both_directions() {
+    for alpn in ["h2", "http/1.1"] {
+        let go = Arc::new(Notify::new());
+        let (waiting, given) = (Arc::clone(&go), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&given);
+        let answer = move |request: Request<Incoming>| {
+            let (go, given) = (Arc::clone(&waiting), Arc::clone(&counted));
+            async move {
+                go.notified().await;
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(body.len(), CHUNK * CHUNKS);
+                Response::new(long_body(given))
+            }
+        };
+        let (address, _) = serve_tls(server(&[alpn]), answer).await;
+        let gateway = in_front_of(address, TRUST).await;
+        let client = Client::plain(Version::Http2, &gateway, None).await;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let request = client.request("/").method("POST").body(long_body(Arc::clone(&taken)));
+        let sending = client.start(request.unwrap());
+        let watching = async {
+            while taken.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            let held = settled(&taken).await;
+            assert!(held < CHUNKS / 2, "{alpn}: {held} chunks were taken while nobody read");
+            go.notify_one();
+        };
+        let (response, ()) = within(async { tokio::join!(sending, watching) }).await;
+        let body = response.unwrap().into_body();
+        let held = settled(&given).await;
+        assert!(held < CHUNKS / 2, "{alpn}: {held} chunks were given while nobody read");
+        assert_eq!(within(body.collect()).await.unwrap().to_bytes().len(), CHUNK * CHUNKS);
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_upgrade_goes_over_http1_beside_the_others() {
+    let (address, connections) = serve_tls(server(&["h2", "http/1.1"]), told).await;
+    let gateway = in_front_of(address, TRUST).await;
+    let mut client = Http1::connect(&gateway, None).await;
+    assert_eq!(client.get("/").await.body, "HTTP/2.0 for localhost");
+    let request = Request::get("/")
+        .header("host", "localhost")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    // This server does not switch; what counts is how it was asked.
+    let answer = client.send(request.body(empty()).unwrap()).await;
+    assert_eq!(answer.body, "HTTP/1.1 for localhost");
+    assert_eq!(client.get("/").await.body, "HTTP/2.0 for localhost");
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

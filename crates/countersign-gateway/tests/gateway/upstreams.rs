@@ -160,7 +160,7 @@ async fn requests_in_flight_finish_when_the_gateway_ends(version: Version) {
 }
 
 /// An address whose queue of connections is full: further ones get no answer at all.
-async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+pub(crate) async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
