@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Begun, Received, Relayed};
 use crate::expect::{self, Expectation};
-use crate::headers;
+use crate::headers::{self, Via};
 use crate::interim;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Upstreams,
     /// Who this deployment is in `Proxy-Status`.
     pub(crate) proxy_name: String,
+    /// Who it is in `Via`.
+    pub(crate) via: Via,
     /// What clients on TCP are told of HTTP/3, if it is on.
     pub(crate) alt_svc: Option<HeaderValue>,
     /// HTTP/1.1 and HTTP/2 as they are served here; ALPN chooses.
@@ -80,7 +82,8 @@ pub(crate) async fn serve(
     let service = service_fn(|request: Request<Incoming>| {
         let exchange = activity.begin();
         let (live, session) = (Arc::clone(&live), Arc::clone(&session));
-        async move {
+        // It lives in a task of its own, which would move all of it about.
+        Box::pin(async move {
             let request = request.map(|body| Received::new(Either::Left(body)));
             let shared = live.shared();
             let mut response = answer(&live, &shared, &session, request, exchange).await;
@@ -88,7 +91,7 @@ pub(crate) async fn serve(
                 response.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let end = activity.end(shared.limits.idle, shutdown);
     let overdue = activity.overdue(shared.limits.closing);
@@ -244,8 +247,8 @@ async fn relay(
     );
     let next_hop = route.upstream.version();
     let expects = expect::is_continue(&parts)?;
-    headers::prepare_request(&mut parts.headers, session.client(), &authority, next_hop);
-    headers::add_via(&mut parts.headers, parts.version, &shared.proxy_name);
+    headers::prepare_request(&mut parts.headers, session.whence(), &authority, next_hop);
+    shared.via.add(&mut parts.headers, parts.version);
     observation.trace(&route, &mut parts.headers);
     route.forward.apply(&callers, &mut parts.headers);
     let target = match parts.uri.query() {
@@ -280,7 +283,7 @@ async fn relay(
     };
     let received = response.version();
     headers::prepare_response(response.headers_mut());
-    headers::add_via(response.headers_mut(), received, &shared.proxy_name);
+    shared.via.add(response.headers_mut(), received);
     *response.version_mut() = Version::default();
     let Some(switched) = switched else {
         let is_unread = expectation.as_ref().is_some_and(|it| it.answered(response.status()));

@@ -6,6 +6,7 @@
 //! neither letter nor digit into `_`, so `Client_Cert` and `client.cert` are `Client-Cert` to them.
 
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 
 use http::header::{
     ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
@@ -27,6 +28,19 @@ const OURS: [&str; 9] = [
     "proxy",
 ];
 
+/// Fields that end at the next hop, whatever `Connection` says.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    PROXY_CONNECTION,
+    KEEP_ALIVE,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -41,42 +55,79 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// trailers` is kept where the backend speaks HTTP/2 (`next_hop`), since gRPC insists on it.
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,
-    client: IpAddr,
+    origin: &Whence,
     authority: &HeaderValue,
     next_hop: Version,
 ) {
     let wants_trailers = headers.get_all(TE).iter().any(|value| {
         value.to_str().is_ok_and(|te| te.split(',').any(|coding| coding.trim() == "trailers"))
     });
-    strip_hop_by_hop(headers);
-    strip_ours(headers);
-    headers.remove(EXPECT);
+    strip(headers, |name| is_ours(name) || *name == EXPECT);
     join_cookies(headers);
     if wants_trailers && next_hop == Version::HTTP_2 {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let client = client.to_canonical();
-    if let Some(value) = forwarded(client, authority) {
+    if let Some(value) = origin.forwarded(authority) {
         headers.insert(FORWARDED, value);
     }
-    if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
-        headers.insert(X_FORWARDED_FOR, client);
+    if let Some(client) = &origin.client {
+        headers.insert(X_FORWARDED_FOR, client.clone());
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(X_FORWARDED_HOST, authority.clone());
 }
 
-/// Says that the message came this way (RFC 9110, section 7.6.3): over which version of HTTP, and by whom it
-/// is passed on.
-pub(crate) fn add_via(headers: &mut HeaderMap, received: Version, name: &str) {
-    let version = match received {
-        Version::HTTP_3 => "3",
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    };
-    if let Ok(via) = HeaderValue::try_from(format!("{version} {name}")) {
-        headers.append(VIA, via);
+/// Whom backends are told that requests come from: one connection's client.
+#[derive(Debug)]
+pub(crate) struct Whence {
+    address: IpAddr,
+    /// `X-Forwarded-For`.
+    client: Option<HeaderValue>,
+    /// `Forwarded` for the authority that was asked for last: mostly there is but one.
+    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Whence {
+    pub(crate) fn new(client: IpAddr) -> Self {
+        let address = client.to_canonical();
+        let client = HeaderValue::try_from(address.to_string()).ok();
+        Self { address, client, forwarded: Mutex::default() }
+    }
+
+    fn forwarded(&self, authority: &HeaderValue) -> Option<HeaderValue> {
+        let mut last = self.forwarded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = last.as_ref().filter(|(known, _)| known == authority) {
+            return Some(value.clone());
+        }
+        let value = forwarded(self.address, authority)?;
+        *last = Some((authority.clone(), value.clone()));
+        Some(value)
+    }
+}
+
+/// What the gateway says of itself in `Via` (RFC 9110, section 7.6.3): over which version of HTTP it has got a
+/// message, and its name.
+#[derive(Debug)]
+pub(crate) struct Via([Option<HeaderValue>; 4]);
+
+impl Via {
+    /// For the gateway called `name`.
+    pub(crate) fn new(name: &str) -> Self {
+        Self(["1.0", "1.1", "2", "3"].map(|version| HeaderValue::try_from(format!("{version} {name}")).ok()))
+    }
+
+    /// Says in a message that was received over `version` that it came this way.
+    pub(crate) fn add(&self, headers: &mut HeaderMap, version: Version) {
+        let [http10, http11, http2, http3] = &self.0;
+        let via = match version {
+            Version::HTTP_3 => http3,
+            Version::HTTP_2 => http2,
+            Version::HTTP_10 => http10,
+            _ => http11,
+        };
+        if let Some(via) = via {
+            headers.append(VIA, via.clone());
+        }
     }
 }
 
@@ -105,11 +156,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// Makes the trailers of a request fit to be forwarded. Some backends merge them into the header
 /// fields, so nothing that frames, routes or identifies may come through.
 pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
-    strip_hop_by_hop(trailers);
-    strip_ours(trailers);
-    for name in [CONTENT_LENGTH, HOST, EXPECT, TRAILER] {
-        trailers.remove(name);
-    }
+    let framing = [CONTENT_LENGTH, HOST, EXPECT, TRAILER];
+    strip(trailers, |name| is_ours(name) || framing.contains(name));
 }
 
 /// Makes a backend's response fields fit for the client.
@@ -118,12 +166,11 @@ pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
 /// which never sees them (RFC 9440, section 2.4): its `Vary` becomes `*`. `Alt-Svc` would lead the
 /// client past this gateway.
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
-    headers.remove(ALT_SVC);
+    strip(headers, |name| *name == ALT_SVC);
     let varies = headers.get_all(VARY).iter().any(|value| {
         value
             .to_str()
-            .is_ok_and(|vary| vary.split(',').any(|name| is_identity(&canonical(name.trim()))))
+            .is_ok_and(|vary| vary.split(',').any(|name| is_identity(name.trim())))
     });
     if varies {
         headers.insert(VARY, HeaderValue::from_static("*"));
@@ -136,58 +183,44 @@ pub(crate) fn prepare_response_trailers(trailers: &mut HeaderMap) {
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    strip(headers, |_| false);
+}
+
+/// Removes hop-by-hop fields and those that are `unwanted`. Most messages have none: they are only looked through.
+fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let named = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         // Who could have Host or the length removed could have the message read anew.
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        PROXY_CONNECTION,
-        KEEP_ALIVE,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HTTP2_SETTINGS,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH);
+    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name) || unwanted(name));
+    let leaving: Vec<HeaderName> = named.chain(present.cloned()).collect();
+    for name in leaving {
         headers.remove(name);
     }
 }
 
-fn strip_ours(headers: &mut HeaderMap) {
-    let spoofed: Vec<HeaderName> =
-        headers.keys().filter(|name| is_ours(&canonical(name.as_str()))).cloned().collect();
-    for name in spoofed {
-        headers.remove(name);
-    }
+fn is_ours(name: &HeaderName) -> bool {
+    OURS.iter().any(|ours| are_alike(name.as_str(), ours))
 }
 
-fn is_ours(canonical: &str) -> bool {
-    OURS.contains(&canonical)
+fn is_identity(name: &str) -> bool {
+    OURS.iter().take(4).any(|ours| are_alike(name, ours))
 }
 
-fn is_identity(canonical: &str) -> bool {
-    OURS.iter().take(4).any(|name| *name == canonical)
-}
-
-/// The spelling under which backends that translate names would confuse them.
-fn canonical(name: &str) -> String {
-    name.chars()
-        .map(
-            |character| {
-                if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' }
-            },
-        )
-        .collect()
+/// Whether a backend that translates names would take `name` for the one in canonical spelling.
+fn are_alike(name: &str, canonical: &str) -> bool {
+    let mut characters = name.chars();
+    let alike = canonical.bytes().all(|expected| {
+        characters.next().is_some_and(|character| match u8::try_from(character) {
+            Ok(byte) if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase() == expected,
+            Ok(_) | Err(_) => expected == b'-',
+        })
+    });
+    alike && characters.next().is_none()
 }
 
 #[cfg(test)]

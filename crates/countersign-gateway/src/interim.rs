@@ -31,7 +31,7 @@ pub(crate) fn listen<B>(
         } else if let Some(ahead) = &ahead {
             let mut fields = response.headers().clone();
             headers::prepare_response(&mut fields);
-            headers::add_via(&mut fields, response.version(), &live.shared().proxy_name);
+            live.shared().via.add(&mut fields, response.version());
             ahead.send(response.status(), fields);
         }
     });

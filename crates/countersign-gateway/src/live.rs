@@ -16,6 +16,7 @@ use crate::certificates::offers;
 use crate::config::Config;
 use crate::connection::Shared;
 use crate::credential::{Credential, RevocationList};
+use crate::headers::Via;
 use crate::limits::Limits;
 use crate::names::Name;
 use crate::refusals::Meters;
@@ -69,6 +70,7 @@ impl State {
             }
             None => None,
         };
+        let proxy_name = proxy_name(config);
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(
                 &config.routes,
@@ -76,7 +78,8 @@ impl State {
             ),
             routes: config.routes.clone(),
             certificates,
-            proxy_name: proxy_name(config),
+            via: Via::new(&proxy_name),
+            proxy_name,
             alt_svc: udp.and_then(|udp| alt_svc(udp.port())),
             http1: http1(limits),
             http2: http2(limits),

@@ -8,6 +8,7 @@ use countersign_proto::Rejection;
 
 use crate::caller::Caller;
 use crate::certificates::offer_for;
+use crate::headers::Whence;
 use crate::policy::{self, Step};
 use crate::problem::Denial;
 use crate::tunnel::Tunnels;
@@ -21,6 +22,7 @@ pub(crate) struct Session {
     /// The facts about identities that were looked at before: each certificate is read once.
     callers: Mutex<Vec<(Identity, Arc<Caller>)>>,
     tunnels: Tunnels,
+    whence: Whence,
 }
 
 impl Session {
@@ -30,7 +32,9 @@ impl Session {
         certificates: Arc<ServerCertificates>,
         witness: Arc<Witness>,
     ) -> Self {
-        Self { auth, certificates, witness, callers: Mutex::default(), tunnels: Tunnels::default() }
+        let whence = Whence::new(witness.client().ip());
+        let (callers, tunnels) = Default::default();
+        Self { auth, certificates, witness, callers, tunnels, whence }
     }
 
     /// Who tells about it.
@@ -41,6 +45,11 @@ impl Session {
     /// Its address.
     pub(crate) fn client(&self) -> IpAddr {
         self.witness.client().ip()
+    }
+
+    /// What backends are told of its address.
+    pub(crate) fn whence(&self) -> &Whence {
+        &self.whence
     }
 
     /// The tunnels in its connection.

@@ -54,9 +54,22 @@ fn is_valid(parent: &[u8]) -> bool {
 fn begin() -> Option<HeaderValue> {
     let mut ids = [0; 24];
     aws_lc_rs::rand::fill(&mut ids).ok()?;
-    let hex: String = ids.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (trace, span) = hex.split_at_checked(32)?;
-    HeaderValue::try_from(format!("00-{trace}-{span}-00")).ok()
+    let (trace, span) = ids.split_at_checked(16)?;
+    let mut parent = String::with_capacity(55);
+    parent.push_str("00-");
+    push_hex(&mut parent, trace);
+    parent.push('-');
+    push_hex(&mut parent, span);
+    parent.push_str("-00");
+    HeaderValue::try_from(parent).ok()
+}
+
+fn push_hex(text: &mut String, octets: &[u8]) {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    for octet in octets {
+        text.push(digit(octet >> 4));
+        text.push(digit(octet & 15));
+    }
 }
 
 #[cfg(test)]

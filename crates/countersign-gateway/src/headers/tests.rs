@@ -15,10 +15,14 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
+fn whence(client: &str) -> Whence {
+    Whence::new(client.parse().unwrap())
+}
+
 fn prepared(fields: &[(&str, &str)], next_hop: Version) -> HeaderMap {
     let mut headers = map(fields);
     let authority = HeaderValue::from_static("public.example");
-    prepare_request(&mut headers, "192.0.2.7".parse().unwrap(), &authority, next_hop);
+    prepare_request(&mut headers, &whence("192.0.2.7"), &authority, next_hop);
     headers
 }
 
@@ -93,7 +97,7 @@ fn a_client_that_came_over_ipv6_mapped_ipv4_is_told_as_ipv4() {
     let authority = HeaderValue::from_static("a");
     prepare_request(
         &mut headers,
-        "::ffff:192.0.2.7".parse().unwrap(),
+        &whence("::ffff:192.0.2.7"),
         &authority,
         Version::HTTP_11,
     );
@@ -101,10 +105,23 @@ fn a_client_that_came_over_ipv6_mapped_ipv4_is_told_as_ipv4() {
 }
 
 #[test]
+fn forwarded_is_for_the_authority_of_each_request() {
+    let client = whence("192.0.2.7");
+    for authority in ["a", "b", "b", "a"] {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_static(authority);
+        prepare_request(&mut headers, &client, &value, Version::HTTP_11);
+        let expected = format!("for=192.0.2.7;host=\"{authority}\";proto=https");
+        assert_eq!(headers[FORWARDED], expected);
+        assert_eq!(headers["x-forwarded-host"], authority);
+    }
+}
+
+#[test]
 fn an_ipv6_client_stands_in_brackets_and_quotes() {
     let mut headers = HeaderMap::new();
     let authority = HeaderValue::from_static("[::1]:8443");
-    prepare_request(&mut headers, "2001:db8::1".parse().unwrap(), &authority, Version::HTTP_11);
+    prepare_request(&mut headers, &whence("2001:db8::1"), &authority, Version::HTTP_11);
     let expected = "for=\"[2001:db8::1]\";host=\"[::1]:8443\";proto=https";
     assert_eq!(headers[FORWARDED], expected);
 }
