@@ -83,10 +83,15 @@ impl AuthHandle {
     /// the configured time. Several who require the same credential share one question. Dropping the
     /// future withdraws nothing: the client's answer still counts for whoever comes next.
     pub async fn require(&self, credential: &str) -> Outcome {
+        if let Some(identity) = self.session.held(credential) {
+            return Ok(identity);
+        }
         //= specs/client-certs.md#decisions-identities
         //# (ours) Whoever needs an identity MUST wait for outstanding answers with a deadline.
         let deadline = self.config().answer_timeout;
-        let answered = tokio::time::timeout(deadline, self.resolve(credential)).await;
+        // Boxed, since most requests need none of it.
+        let resolving = Box::pin(self.resolve(credential));
+        let answered = tokio::time::timeout(deadline, resolving).await;
         answered.unwrap_or_else(|_| {
             self.session.overdue(credential);
             Err(Denied::Timeout)

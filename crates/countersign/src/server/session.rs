@@ -189,6 +189,12 @@ impl ServerSession {
         self.lock().closed.clone()
     }
 
+    /// The identity for `credential`, if it is there.
+    pub(super) fn held(&self, credential: &str) -> Option<Identity> {
+        self.config.credentials.current().get(credential)?;
+        self.lock().held(credential).cloned()
+    }
+
     /// One step towards `credential`.
     pub(super) fn step(&self, credential: &str) -> Step {
         let kinds = self.config.credentials.current();
