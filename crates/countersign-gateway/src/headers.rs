@@ -113,7 +113,10 @@ pub(crate) struct Via([Option<HeaderValue>; 4]);
 impl Via {
     /// For the gateway called `name`.
     pub(crate) fn new(name: &str) -> Self {
-        Self(["1.0", "1.1", "2", "3"].map(|version| HeaderValue::try_from(format!("{version} {name}")).ok()))
+        Self(
+            ["1.0", "1.1", "2", "3"]
+                .map(|version| HeaderValue::try_from(format!("{version} {name}")).ok()),
+        )
     }
 
     /// Says in a message that was received over `version` that it came this way.
@@ -168,9 +171,7 @@ pub(crate) fn prepare_request_trailers(trailers: &mut HeaderMap) {
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
     strip(headers, |name| *name == ALT_SVC);
     let varies = headers.get_all(VARY).iter().any(|value| {
-        value
-            .to_str()
-            .is_ok_and(|vary| vary.split(',').any(|name| is_identity(name.trim())))
+        value.to_str().is_ok_and(|vary| vary.split(',').any(|name| is_identity(name.trim())))
     });
     if varies {
         headers.insert(VARY, HeaderValue::from_static("*"));

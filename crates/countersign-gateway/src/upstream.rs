@@ -16,7 +16,7 @@ mod status;
 mod target;
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -44,7 +44,8 @@ const REPLAYED: usize = 64 * 1024;
 const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is sent to a backend.
-type UpstreamBody = Lent<Relayed<Received>>;
+/// Boxed, since requests are moved about on their way.
+type UpstreamBody = Box<Lent<Relayed<Received>>>;
 
 /// Where a route's requests go: the value of `upstream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +203,8 @@ impl Upstreams {
             let again = was_tried(&tried, server);
             let mut in_flight = InFlight::begin(server);
             let (lent, loan, progress) = body.lend();
-            let attempt = server.send(Request::from_parts(parts.clone(), lent), again);
+            let attempt = Request::from_parts(parts.clone(), Box::new(lent));
+            let attempt = pin!(server.send(attempt, again));
             let failure =
                 match in_time(attempt, &progress, idle_timeout, first_byte_timeout).await {
                     Ok((response, connection)) => {
@@ -266,12 +268,11 @@ fn was_tried(tried: &[Arc<Server>], server: &Arc<Server>) -> bool {
 
 /// Bounds the time until the response begins.
 async fn in_time<T>(
-    sending: impl Future<Output = Result<T, Failure>>,
+    mut sending: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     progress: &Progress,
     idle: Duration,
     first_byte: Duration,
 ) -> Result<T, Failure> {
-    let mut sending = pin!(sending);
     loop {
         let deadline = progress.deadline(idle, first_byte);
         match timeout_at(deadline, sending.as_mut()).await {

@@ -95,12 +95,7 @@ fn forwarding_fields_are_set_anew() {
 fn a_client_that_came_over_ipv6_mapped_ipv4_is_told_as_ipv4() {
     let mut headers = HeaderMap::new();
     let authority = HeaderValue::from_static("a");
-    prepare_request(
-        &mut headers,
-        &whence("::ffff:192.0.2.7"),
-        &authority,
-        Version::HTTP_11,
-    );
+    prepare_request(&mut headers, &whence("::ffff:192.0.2.7"), &authority, Version::HTTP_11);
     assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
 }
 
