@@ -29,6 +29,8 @@ pub enum OfferError {
 /// What a connection knows of its handshake, and what it has offered since.
 pub(super) struct Offering {
     hello: Option<Hello>,
+    /// The host that the handshake's certificate was last found to be for: mostly there is but one.
+    certified: Option<Box<str>>,
     begun: bool,
     offered: Vec<Offered>,
 }
@@ -44,7 +46,7 @@ impl Offering {
     //= specs/server-certs.md#section-7.1
     //# A server MAY present its certificates again on a resumed session.
     pub(super) fn new(hello: Option<Hello>) -> Self {
-        Self { hello, begun: false, offered: Vec::new() }
+        Self { hello, certified: None, begun: false, offered: Vec::new() }
     }
 
     /// Whether it is time to offer what is offered unasked.
@@ -155,10 +157,17 @@ impl ServerSession {
     /// Whether the handshake's certificate, or one that was offered and is still current, is for `host`.
     /// `None` if it is not known what the handshake was answered with.
     pub(super) fn is_certified_for(&self, host: &str) -> Option<bool> {
-        let state = self.lock();
-        let offering = &state.offering;
+        let mut state = self.lock();
+        let offering = &mut state.offering;
         let handshake = offering.hello.as_ref()?.leaf.as_ref()?;
+        if offering.certified.as_deref() == Some(host) {
+            return Some(true);
+        }
+        if covers(handshake, host) {
+            offering.certified = Some(host.into());
+            return Some(true);
+        }
         let mut shown = offering.offered.iter().filter(|one| !one.too_long);
-        Some(covers(handshake, host) || shown.any(|one| one.certificate.covers(host)))
+        Some(shown.any(|one| one.certificate.covers(host)))
     }
 }
