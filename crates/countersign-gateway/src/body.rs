@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use crate::bounds::Bounds;
 use crate::expect::Gate;
 
 /// The body of a request.
@@ -20,6 +21,7 @@ use crate::expect::Gate;
 pub(crate) struct Received {
     inner: Source,
     gate: Option<Gate>,
+    bounds: Option<Box<Bounds>>,
 }
 
 /// From HTTP/1.1 or 2, or from HTTP/3.
@@ -28,12 +30,17 @@ pub(crate) type Source = Either<Incoming, Begun>;
 impl Received {
     /// A body that may be read at once.
     pub(crate) fn new(inner: Source) -> Self {
-        Self { inner, gate: None }
+        Self { inner, gate: None, bounds: None }
     }
 
     /// The same, to be read once `gate` opens.
     pub(crate) fn behind(self, gate: Gate) -> Self {
         Self { gate: Some(gate), ..self }
+    }
+
+    /// The same, as long as it keeps `bounds`.
+    pub(crate) fn within(self, bounds: Bounds) -> Self {
+        Self { bounds: Some(Box::new(bounds)), ..self }
     }
 
     pub(crate) fn into_inner(self) -> Source {
@@ -55,7 +62,13 @@ impl Body for Received {
             }
             self.gate = None;
         }
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Some(bounds) = &mut self.bounds
+            && let Err(bound) = bounds.watch(&frame, cx)
+        {
+            return Poll::Ready(Some(Err(bound.into())));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -138,18 +151,28 @@ pub(crate) struct Relayed<B, G = ()> {
     inner: B,
     clean: fn(&mut HeaderMap),
     /// Dropped with the body: whoever counts exchanges sees the end of this one.
-    _guard: G,
+    guard: G,
+}
+
+/// Whoever watches a body on its way.
+pub(crate) trait Guard {
+    /// There is room for more of it; `gives` if more is there, too.
+    fn asked(&mut self, gives: bool);
+}
+
+impl Guard for () {
+    fn asked(&mut self, _gives: bool) {}
 }
 
 impl<B, G> Relayed<B, G> {
     /// Relays `inner`, its trailers cleaned by `clean`, and keeps `guard` as long as it is on its
     /// way.
     pub(crate) fn new(inner: B, clean: fn(&mut HeaderMap), guard: G) -> Self {
-        Self { inner, clean, _guard: guard }
+        Self { inner, clean, guard }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Relayed<B, G> {
+impl<B: Body<Data = Bytes> + Unpin, G: Guard + Unpin> Body for Relayed<B, G> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -157,8 +180,9 @@ impl<B: Body<Data = Bytes> + Unpin, G: Unpin> Body for Relayed<B, G> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        Poll::Ready(frame.map(|result| {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.guard.asked(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        Poll::Ready(ready!(frame).map(|result| {
             result.map(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
                     (self.clean)(trailers);

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::h3;
@@ -22,9 +21,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
 
+use crate::activity::{Activity, Exchange, Underway};
 use crate::body::{Begun, Received, Relayed};
+use crate::bounds::Bounds;
 use crate::expect::{self, Expectation};
 use crate::headers::{self, Via};
 use crate::interim;
@@ -34,6 +34,7 @@ use crate::metrics::Protocol;
 use crate::observation::Observation;
 use crate::policy::{self, Admission};
 use crate::problem::{Kind, Problem};
+use crate::refusals::Reason;
 use crate::route::RouteTable;
 use crate::session::Session;
 use crate::tunnel::{self, Served, TunnelBody};
@@ -93,17 +94,29 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(response)
         })
     });
+    let refusals = &live.meters().refusals;
     let end = activity.end(shared.limits.idle, shutdown);
-    let overdue = activity.overdue(shared.limits.closing);
+    let overdue = async {
+        tokio::select! {
+            () = activity.overdue(shared.limits.closing) => {}
+            () = activity.stuck(shared.limits.body, refusals) => {}
+        }
+    };
+    let stuck = activity.stuck(shared.limits.body, refusals);
     let stream = TokioIo::new(stream);
     let outcome = if protocol == Protocol::Http2 {
         let connection = shared.http2.serve_connection(stream, service);
-        until_its_end(connection, |connection| connection.graceful_shutdown(), end, overdue).await
+        until_its_end(connection, |connection| connection.graceful_shutdown(), end, stuck, overdue)
+            .await
     } else {
         let connection = shared.http1.serve_connection(stream, service).with_upgrades();
-        until_its_end(connection, |connection| connection.graceful_shutdown(), end, overdue).await
+        until_its_end(connection, |connection| connection.graceful_shutdown(), end, stuck, overdue)
+            .await
     };
     if let Err(error) = outcome {
+        if protocol == Protocol::Http1 && error.is_timeout() {
+            refusals.count(Reason::HeaderTimeout);
+        }
         tracing::debug!(%client, %error, "a connection failed");
     }
     // A tunnel that came of HTTP/1.1 has taken over the stream, and goes on in this connection's place.
@@ -112,17 +125,19 @@ pub(crate) async fn serve(
     }
 }
 
-/// Serves until the client ends the connection, or until `end` is ready and it has ended by `goodbye`, for
-/// which it has until `overdue`.
+/// Serves until the client ends the connection, until it is `stuck`, or until `end` is ready and it has ended by
+/// `goodbye`, for which it has until `overdue`.
 async fn until_its_end<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     goodbye: impl FnOnce(Pin<&mut C>),
     end: impl Future<Output = ()>,
+    stuck: impl Future<Output = ()>,
     overdue: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => return outcome,
+        () = stuck => return Ok(()),
         () = end => goodbye(connection.as_mut()),
     }
     tokio::select! {
@@ -143,7 +158,9 @@ pub(crate) async fn serve_quic(
     let _open = live.meters().traffic.connection(Protocol::Http3);
     let activity = Arc::new(Activity::default());
     let session = Arc::new(Session::new(auth, Arc::clone(&shared.certificates), witness));
-    let (idle_timeout, closing_timeout) = (shared.limits.idle, shared.limits.closing);
+    let Limits { idle: idle_timeout, closing: closing_timeout, body: body_timeout, .. } =
+        shared.limits;
+    let refusals = Arc::clone(&live.meters().refusals);
     let served = Arc::clone(&session);
     let _served = Served(&served);
     let service = Http3Service { live, session, activity: Arc::clone(&activity) };
@@ -153,9 +170,11 @@ pub(crate) async fn serve_quic(
         closing.notify_one();
         activity.overdue(closing_timeout).await;
     };
+    let stuck = activity.stuck(body_timeout, &refusals);
     tokio::select! {
         () = connection.serve(service, closing.notified()) => {}
         () = limit => {}
+        () = stuck => {}
     }
 }
 
@@ -203,7 +222,7 @@ async fn answer(
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
-    let mut observation = Observation::begin(session, &parts);
+    let mut observation = Observation::begin(session, &shared.limits, &parts);
     match relay(live, shared, session, &mut observation, parts, body, exchange).await {
         Ok(response) => {
             observation.answered(response.status());
@@ -245,6 +264,13 @@ async fn relay(
         upstream = %route.upstream,
         "a request passes"
     );
+    let (body, breach) = if body.is_end_stream() {
+        (body, None)
+    } else {
+        let refusals = &live.meters().refusals;
+        let (bounds, breach) = Bounds::new(&shared.limits, refusals, &parts.headers)?;
+        (body.within(bounds), Some(breach))
+    };
     let next_hop = route.upstream.version();
     let expects = expect::is_continue(&parts)?;
     headers::prepare_request(&mut parts.headers, session.whence(), &authority, next_hop);
@@ -273,7 +299,9 @@ async fn relay(
     interim::listen(&mut request, live, told.flatten(), ahead);
     let request = request.map(|()| Relayed::new(body, headers::prepare_request_trailers, ()));
 
-    let mut response = shared.upstreams.send(&route.upstream, &authority, target, request).await?;
+    let sent = shared.upstreams.send(&route.upstream, &authority, target, request).await;
+    let by_client = |problem| breach.and_then(|breach| breach.problem()).unwrap_or(problem);
+    let mut response = sent.map_err(by_client)?;
     let switched = match asked {
         Some(asked) => asked.answered(&mut response)?,
         None => {
@@ -291,7 +319,7 @@ async fn relay(
             // Where the next request would begin, the client may still send this one's body.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let underway = Underway { _exchange: exchange, _expectation: expectation };
+        let underway = Underway::new(exchange, expectation);
         return Ok(response.map(|body| {
             Either::Right(Relayed::new(body, headers::prepare_response_trailers, underway))
         }));
@@ -306,71 +334,4 @@ async fn relay(
         upstream: route.upstream.clone(),
     };
     Ok(switched.open(response, review, exchange).map(|body| Either::Left(Either::Right(body))))
-}
-
-/// Counts a connection's exchanges, to know when it idles.
-#[derive(Debug)]
-struct Activity(Mutex<(usize, Instant)>);
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Mutex::new((0, Instant::now())))
-    }
-}
-
-impl Activity {
-    fn begin(self: &Arc<Self>) -> Exchange {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
-        Exchange(Arc::clone(self))
-    }
-
-    /// Since when there is no exchange; `None` while there is one.
-    fn idle_since(&self) -> Option<Instant> {
-        let (exchanges, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (exchanges == 0).then_some(since)
-    }
-
-    /// Waits until the connection shall end: `shutdown` changes, or nothing happens for `idle`.
-    async fn end(&self, idle: Duration, mut shutdown: watch::Receiver<bool>) {
-        loop {
-            let since = self.idle_since();
-            if since.is_some_and(|since| since.elapsed() >= idle) {
-                return;
-            }
-            tokio::select! {
-                _ = shutdown.changed() => return,
-                () = sleep_until(since.unwrap_or_else(Instant::now) + idle) => {}
-            }
-        }
-    }
-
-    /// Waits until a connection that was told to end has nothing in flight and has had `closing`
-    /// to go.
-    async fn overdue(&self, closing: Duration) {
-        loop {
-            sleep_until(Instant::now() + closing).await;
-            if self.idle_since().is_some() {
-                return;
-            }
-        }
-    }
-}
-
-/// What lasts as long as a response is on its way.
-#[derive(Debug)]
-struct Underway {
-    _exchange: Exchange,
-    _expectation: Option<Expectation>,
-}
-
-/// One exchange, from the request's header to the end of the response.
-#[derive(Debug)]
-struct Exchange(Arc<Activity>);
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = state.0.saturating_sub(1);
-        state.1 = Instant::now();
-    }
 }

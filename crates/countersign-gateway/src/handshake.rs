@@ -55,6 +55,8 @@ pub(crate) fn auth(
     let mut builder = AuthConfig::builder(Arc::clone(&config.provider))
         .generic_challenges(config.pool.generic_challenges)
         .answer_timeout(config.pool.answer_timeout)
+        .max_outstanding(config.limits.challenges_per_connection)
+        .authenticators_per_second(config.limits.authenticators_per_second)
         .max_frame_len(MAX_FRAME as usize)
         .code_points(config.protocol.code_points)
         .message_type(config.protocol.message_type)

@@ -9,9 +9,11 @@
 //!
 //! The protocol is `countersign`'s; this crate does not know its frames.
 
+mod activity;
 mod admin;
 mod audit;
 mod body;
+mod bounds;
 mod caller;
 mod certificates;
 mod config;
@@ -23,6 +25,7 @@ mod explain;
 mod forward;
 mod handshake;
 mod headers;
+mod held;
 mod interim;
 mod limits;
 mod live;

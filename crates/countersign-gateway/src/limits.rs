@@ -1,5 +1,6 @@
 //! How much of everything the gateway takes: `[limits]`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The limits, each safe for a public listener by default.
@@ -15,11 +16,22 @@ pub(crate) struct Limits {
     pub(crate) streams: u32,
     /// The longest header section of a request, in bytes.
     pub(crate) header_bytes: u32,
+    /// The longest body of a request, in bytes.
+    pub(crate) body_bytes: u64,
+    /// Requests at a time that wait until a client has answered: on one connection, and in all.
+    pub(crate) held_requests_per_connection: usize,
+    pub(crate) held_requests: usize,
+    /// Challenges at a time that a client has not answered.
+    pub(crate) challenges_per_connection: u32,
+    /// Authenticators that are verified per second, with as many at once; further ones wait.
+    pub(crate) authenticators_per_second: NonZeroU32,
     /// The time for a TLS handshake.
     pub(crate) handshake: Duration,
     /// The time for a request's header section in HTTP/1.1, also the time to wait for the next
     /// request.
     pub(crate) headers: Duration,
+    /// How long a body may stand still on the client's side.
+    pub(crate) body: Duration,
     /// How long a connection may be without a request.
     pub(crate) idle: Duration,
     /// How long a connection that was told to end may take, unless it has requests in flight.
@@ -36,8 +48,14 @@ impl Default for Limits {
             handshakes_per_second: 2_000,
             streams: 128,
             header_bytes: 64 * 1024,
+            body_bytes: 1 << 30,
+            held_requests_per_connection: 32,
+            held_requests: 10_000,
+            challenges_per_connection: 16,
+            authenticators_per_second: NonZeroU32::new(2_000).unwrap_or(NonZeroU32::MIN),
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(30),
+            body: Duration::from_secs(30),
             idle: Duration::from_secs(120),
             closing: Duration::from_secs(5),
             drain: Duration::from_secs(30),

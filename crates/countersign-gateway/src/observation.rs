@@ -1,6 +1,7 @@
 //! One request as it is told about: counted at its end, and said in the audit log.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
 
 use http::header::HOST;
 use http::request;
@@ -8,6 +9,8 @@ use tokio::time::Instant;
 
 use crate::audit::{self, Line};
 use crate::caller::Caller;
+use crate::held::Waiting;
+use crate::limits::Limits;
 use crate::metrics::{Outcome, RouteMeter};
 use crate::policy::{Admission, Connection, Step};
 use crate::problem::{Denial, Problem};
@@ -24,6 +27,9 @@ pub(crate) struct Observation<'a> {
     started: Instant,
     /// When the client was first waited for.
     held: OnceLock<Instant>,
+    /// Its place among those that wait, if it found one.
+    waiting: OnceLock<Option<Waiting<'a>>>,
+    limits: &'a Limits,
     route: OnceLock<Arc<Route>>,
     admitted: bool,
     ended: bool,
@@ -45,13 +51,19 @@ struct Notes {
 
 impl<'a> Observation<'a> {
     /// A request has come.
-    pub(crate) fn begin(session: &'a Session, request: &request::Parts) -> Self {
+    pub(crate) fn begin(
+        session: &'a Session,
+        limits: &'a Limits,
+        request: &request::Parts,
+    ) -> Self {
         let witness = session.witness();
         Self {
             session,
             number: witness.next_request(),
             started: Instant::now(),
             held: OnceLock::new(),
+            waiting: OnceLock::new(),
+            limits,
             route: OnceLock::new(),
             admitted: false,
             ended: false,
@@ -107,6 +119,22 @@ impl<'a> Observation<'a> {
         self.end(outcome, Some(problem.status()), problem.kind.label());
     }
 
+    /// Lets it wait for the client; `false` if too many do.
+    fn may_wait(&self) -> bool {
+        let witness = self.session.witness();
+        let place = self.waiting.get_or_init(|| match witness.queue().enter(self.limits) {
+            Ok(waiting) => Some(waiting),
+            Err(limit) => {
+                witness.refusals().count(limit);
+                None
+            }
+        });
+        if place.is_some() {
+            self.held.get_or_init(Instant::now);
+        }
+        place.is_some()
+    }
+
     fn witness(&self) -> &Witness {
         self.session.witness()
     }
@@ -119,6 +147,7 @@ impl<'a> Observation<'a> {
 
     /// No credential is waited for any more.
     fn decided(&mut self) {
+        self.waiting.take();
         let Some(held) = self.held.get().map(Instant::elapsed) else {
             return;
         };
@@ -187,6 +216,7 @@ fn credential<'a>(name: &'a str, outcome: &'a Held) -> audit::Credential<'a> {
         Err(Denial::Missing) => denied("missing"),
         Err(Denial::Declined) => denied("declined"),
         Err(Denial::Timeout) => denied("unanswered"),
+        Err(Denial::Overloaded) => denied("not-awaited"),
         Err(Denial::Rejected(rejection)) => denied(rejected(*rejection)),
     }
 }
@@ -214,8 +244,8 @@ impl Connection for Observation<'_> {
         let mut requiring = std::pin::pin!(self.session.require(credential));
         std::future::poll_fn(|context| {
             let outcome = requiring.as_mut().poll(context);
-            if outcome.is_pending() {
-                self.held.get_or_init(Instant::now);
+            if outcome.is_pending() && !self.may_wait() {
+                return Poll::Ready(Err(Denial::Overloaded));
             }
             outcome
         })

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_proto::Rejection;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -26,6 +28,8 @@ pub(crate) enum Denial {
     Rejected(Rejection),
     /// The client did not answer in time.
     Timeout,
+    /// Too many requests wait for answers: nobody waits for this one.
+    Overloaded,
 }
 
 impl Denial {
@@ -38,6 +42,7 @@ impl Denial {
             // Rejection is open: whatever else is wrong with a certificate, it is not trusted.
             Self::Rejected(_) => Kind::CredentialUntrusted,
             Self::Timeout => Kind::CredentialTimeout,
+            Self::Overloaded => Kind::Overloaded,
         }
     }
 
@@ -52,6 +57,9 @@ impl Denial {
             Self::Rejected(rejection) => {
                 format!("The credential \"{credential}\" was shown, but {rejection}.")
             }
+            Self::Overloaded => format!(
+                "The credential \"{credential}\" is needed, and too many requests wait for certificates already."
+            ),
             Self::Timeout => format!(
                 "The client was asked for the credential \"{credential}\" and did not answer in time."
             ),
@@ -82,6 +90,12 @@ pub(crate) enum Kind {
     Misdirected,
     /// Something else than 100-continue is expected.
     ExpectationFailed,
+    /// The body is longer than the gateway takes.
+    ContentTooLarge,
+    /// The body did not go on in time.
+    RequestTimeout,
+    /// Too many requests wait for certificates.
+    Overloaded,
     /// A method that the gateway does not pass on.
     NotImplemented,
     /// No route.
@@ -157,6 +171,9 @@ impl Kind {
             Self::BadRequest => plain(StatusCode::BAD_REQUEST, "http_request_error"),
             Self::Misdirected => plain(StatusCode::MISDIRECTED_REQUEST, "http_request_denied"),
             Self::ExpectationFailed => plain(StatusCode::EXPECTATION_FAILED, "http_request_error"),
+            Self::ContentTooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "http_request_error"),
+            Self::RequestTimeout => plain(StatusCode::REQUEST_TIMEOUT, "http_request_error"),
+            Self::Overloaded => plain(StatusCode::SERVICE_UNAVAILABLE, "http_request_denied"),
             Self::NotImplemented => plain(StatusCode::NOT_IMPLEMENTED, "http_request_denied"),
             Self::NoRoute => plain(StatusCode::NOT_FOUND, "destination_not_found"),
             Self::UpstreamRefused => plain(StatusCode::BAD_GATEWAY, "connection_refused"),
@@ -255,6 +272,9 @@ impl Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(status) = self.proxy_status(proxy, &row) {
             headers.insert(PROXY_STATUS, status);
+        }
+        if self.kind == Kind::Overloaded {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Some(url) = self.instead {
             headers.insert(LOCATION, url);

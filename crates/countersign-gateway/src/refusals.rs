@@ -1,7 +1,7 @@
 //! What the limits refused, put off or cut off, counted by reason.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::audit::Audit;
 use crate::metrics::Traffic;
@@ -15,19 +15,37 @@ pub(crate) enum Reason {
     ConnectionsPerAddress,
     /// Connections came too fast: new ones had to wait.
     HandshakeRate,
+    /// A request's body was too long.
+    BodyBytes,
+    /// A connection had all the requests that may wait for its client.
+    HeldRequestsPerConnection,
+    /// All connections together had them.
+    HeldRequests,
+    /// An authenticator came too early: it had to wait to be verified.
+    AuthenticatorRate,
     /// A handshake took too long.
     HandshakeTimeout,
+    /// A header section in HTTP/1.1 did not come in time.
+    HeaderTimeout,
+    /// A client did not send a body in time, or did not take one.
+    BodyTimeout,
     /// A connection had something in flight at the end of the drain.
     Drain,
 }
 
 impl Reason {
     /// All of them, in the order of the declaration.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::HandshakeRate,
+        Self::BodyBytes,
+        Self::HeldRequestsPerConnection,
+        Self::HeldRequests,
+        Self::AuthenticatorRate,
         Self::HandshakeTimeout,
+        Self::HeaderTimeout,
+        Self::BodyTimeout,
         Self::Drain,
     ];
 
@@ -37,6 +55,12 @@ impl Reason {
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::HandshakeRate => "handshakes_per_second",
+            Self::BodyBytes => "body_bytes",
+            Self::HeldRequestsPerConnection => "held_requests_per_connection",
+            Self::HeldRequests => "held_requests",
+            Self::AuthenticatorRate => "authenticators_per_second",
+            Self::HeaderTimeout => "header_timeout",
+            Self::BodyTimeout => "body_timeout",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::Drain => "drain_timeout",
         }
@@ -82,6 +106,8 @@ impl Refusals {
 pub(crate) struct Meters {
     /// What the limits refused.
     pub(crate) refusals: Arc<Refusals>,
+    /// How many requests wait for their clients.
+    pub(crate) held: Arc<AtomicUsize>,
     /// What passed.
     pub(crate) traffic: Arc<Traffic>,
     /// The audit log.
@@ -102,6 +128,6 @@ mod tests {
             assert_eq!(refusals.get(reason), index, "{reason:?}");
         }
         refusals.count(Reason::Drain);
-        assert_eq!(refusals.get(Reason::Drain), 6);
+        assert_eq!(refusals.get(Reason::Drain), Reason::ALL.len() as u64 + 1);
     }
 }

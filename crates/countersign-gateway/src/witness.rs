@@ -10,8 +10,9 @@ use rustls::pki_types::CertificateDer;
 
 use crate::audit::{self, Audit, Line};
 use crate::caller::{Caller, hex, sha256};
+use crate::held::Queue;
 use crate::metrics::{Protocol, Traffic};
-use crate::refusals::Meters;
+use crate::refusals::{Meters, Reason, Refusals};
 
 /// One connection, as it is told about.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Witness {
     client: SocketAddr,
     protocol: Protocol,
     requests: AtomicU64,
+    queue: Queue,
+    refusals: Arc<Refusals>,
     traffic: Arc<Traffic>,
     audit: Arc<Audit>,
 }
@@ -33,6 +36,8 @@ impl Witness {
             client,
             protocol,
             requests: AtomicU64::new(0),
+            queue: Queue::new(&meters.held),
+            refusals: Arc::clone(&meters.refusals),
             traffic: Arc::clone(&meters.traffic),
             audit: Arc::clone(&meters.audit),
         })
@@ -49,6 +54,15 @@ impl Witness {
 
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// The requests that wait for the client.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn refusals(&self) -> &Arc<Refusals> {
+        &self.refusals
     }
 
     /// Whether lines are wanted.
@@ -134,6 +148,7 @@ impl Observer for Witness {
                 self.tell_identity("identity-lost", "lost", identity, Some(loss(*reason)));
             }
             // There are more in a later version of the library.
+            Event::Delayed => self.refusals.count(Reason::AuthenticatorRate),
             _ => tracing::warn!(?event, "something happened to an identity that is not known here"),
         }
     }

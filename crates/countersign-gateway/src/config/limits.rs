@@ -10,6 +10,9 @@ const MILLION: Kind = Kind::Integer(1, 1_000_000);
 /// hyper takes no smaller buffer for HTTP/1.1.
 const HEADER_BYTES: Kind = Kind::Size(8 * 1024, 1024 * 1024);
 
+/// Up to a tebibyte.
+const BODY_BYTES: Kind = Kind::Size(1024, 1 << 40);
+
 pub(super) const KEYS: Keys = &[
     Key::default("connections", MILLION, "10000", "Connections at a time; further ones wait."),
     Key::default(
@@ -37,6 +40,31 @@ pub(super) const KEYS: Keys = &[
         "The longest header section of a request.",
     ),
     Key::default(
+        "body_bytes",
+        BODY_BYTES,
+        "\"1GiB\"",
+        "The longest body of a request; a longer one gets 413.",
+    ),
+    Key::default(
+        "held_requests_per_connection",
+        Kind::Integer(1, 10_000),
+        "32",
+        "Requests at a time on one connection that wait for the client's certificates; further ones get 503.",
+    ),
+    Key::default("held_requests", MILLION, "10000", "The same on all connections together."),
+    Key::default(
+        "challenges_per_connection",
+        Kind::Integer(1, 1_000),
+        "16",
+        "Challenges at a time that a client has not answered; further ones wait.",
+    ),
+    Key::default(
+        "authenticators_per_second",
+        MILLION,
+        "2000",
+        "Authenticators verified per second, and as many at once; further ones wait.",
+    ),
+    Key::default(
         "handshake_timeout",
         Kind::Duration,
         "\"10s\"",
@@ -47,6 +75,12 @@ pub(super) const KEYS: Keys = &[
         Kind::Duration,
         "\"30s\"",
         "Time for the next header section in HTTP/1.1.",
+    ),
+    Key::default(
+        "body_timeout",
+        Kind::Duration,
+        "\"30s\"",
+        "How long a client may neither send nor take any of its bodies.",
     ),
     Key::default(
         "idle_timeout",
@@ -81,8 +115,14 @@ pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
         number(&table, "handshakes_per_second", &mut limits.handshakes_per_second),
         number(&table, "streams", &mut limits.streams),
         size(&table, "header_bytes", &mut limits.header_bytes),
+        size(&table, "body_bytes", &mut limits.body_bytes),
+        number(&table, "held_requests_per_connection", &mut limits.held_requests_per_connection),
+        number(&table, "held_requests", &mut limits.held_requests),
+        number(&table, "challenges_per_connection", &mut limits.challenges_per_connection),
+        number(&table, "authenticators_per_second", &mut limits.authenticators_per_second),
         time(&table, "handshake_timeout", &mut limits.handshake),
         time(&table, "header_timeout", &mut limits.headers),
+        time(&table, "body_timeout", &mut limits.body),
         time(&table, "idle_timeout", &mut limits.idle),
         time(&table, "closing_timeout", &mut limits.closing),
         time(&table, "drain_timeout", &mut limits.drain),
@@ -221,8 +261,9 @@ gateway.toml:4:1: unknown key `idel_timeout` in [limits]
  4 | idel_timeout = \"1s\"
    | ^^^^^^^^^^^^
    = did you mean `idle_timeout`? known keys: `connections`, `connections_per_address`, \
-`handshakes_per_second`, `streams`, `header_bytes`, `handshake_timeout`, \
-`header_timeout`, `idle_timeout`, `closing_timeout`, `drain_timeout`"
+`handshakes_per_second`, `streams`, `header_bytes`, `body_bytes`, \
+`held_requests_per_connection`, `held_requests`, `challenges_per_connection`, \
+`authenticators_per_second`, `handshake_timeout`, `header_timeout`, `body_timeout`, `idle_timeout`, `closing_timeout`, `drain_timeout`"
         );
     }
 }

@@ -18,7 +18,7 @@ fn with_admin(upstream: &str) -> String {
     format!("{head}[[routes]]\npath = \"/\"\nupstream = \"http://{upstream}\"\n")
 }
 
-async fn ask(gateway: &Running, method: &str, path: &str) -> Answer {
+pub(crate) async fn ask(gateway: &Running, method: &str, path: &str) -> Answer {
     let tcp = TcpStream::connect(gateway.admin.unwrap()).await.unwrap();
     let (mut send, connection) =
         within(http1::handshake::<_, Body>(TokioIo::new(tcp))).await.unwrap();

@@ -165,7 +165,7 @@ async fn what_is_proven_and_lost_is_said(version: Version) {
 }
 
 /// Leaves every challenge unanswered.
-struct Silent;
+pub(crate) struct Silent;
 
 impl CredentialResolver for Silent {
     fn resolve<'a>(

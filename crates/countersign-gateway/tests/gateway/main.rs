@@ -16,6 +16,7 @@ mod hostile;
 mod http1;
 mod http3;
 mod interim;
+mod limits;
 mod origins;
 mod paths;
 mod reload;

@@ -1,6 +1,7 @@
 //! What a server asks for, and how.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
 use super::kinds::{Credentials, Kinds};
+use super::turns::Turns;
 use super::{Identity, ServerCertificates, Source};
 
 /// A condition on a chain beyond what its verifier checks.
@@ -176,6 +178,7 @@ pub struct AuthConfig {
     pub(crate) answer_timeout: Duration,
     pub(crate) max_frame_len: usize,
     pub(crate) server_certificates: Option<Arc<ServerCertificates>>,
+    pub(super) turns: Option<Turns>,
 }
 
 impl AuthConfig {
@@ -191,6 +194,7 @@ impl AuthConfig {
             points: CodePoints::default(),
             message_type: MessageType::ClientCertificateRequest,
             server_certificates: None,
+            authenticators_per_second: None,
         }
     }
 
@@ -226,6 +230,7 @@ pub struct AuthConfigBuilder {
     points: CodePoints,
     message_type: MessageType,
     server_certificates: Option<Arc<ServerCertificates>>,
+    authenticators_per_second: Option<NonZeroU32>,
 }
 
 /// A configuration that cannot be used.
@@ -298,6 +303,14 @@ impl AuthConfigBuilder {
         self
     }
 
+    /// How many authenticators to verify per second on all connections together, with as many at once; further
+    /// ones wait for their turn, in the order in which they came, while whoever requires them waits no longer than
+    /// the answer timeout. Default: as many as come.
+    pub fn authenticators_per_second(mut self, number: NonZeroU32) -> Self {
+        self.authenticators_per_second = Some(number);
+        self
+    }
+
     /// Checks everything and builds.
     pub fn build(self) -> Result<AuthConfig, ConfigError> {
         self.points.check()?;
@@ -320,6 +333,7 @@ impl AuthConfigBuilder {
             answer_timeout: self.answer_timeout,
             max_frame_len: self.max_frame_len,
             server_certificates: self.server_certificates,
+            turns: self.authenticators_per_second.map(Turns::new),
         })
     }
 }

@@ -12,6 +12,7 @@ mod live;
 mod observer;
 mod offering;
 mod session;
+mod turns;
 
 pub use acceptor::{Acceptor, ServerStream};
 pub use certificates::{ServerCertificate, ServerCertificates};

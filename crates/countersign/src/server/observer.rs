@@ -41,6 +41,8 @@ pub enum Event {
         /// What it was asked for.
         credential: Arc<str>,
     },
+    /// An authenticator has come and has to wait for its turn to be verified.
+    Delayed,
     /// An identity is gone.
     Lost(Identity, Loss),
 }

@@ -18,6 +18,7 @@ use countersign_proto::{
 use exported_authenticator::{Connection, ExporterValues, Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::hello::Hello;
 use super::kinds::{Kind, Kinds};
@@ -547,7 +548,16 @@ impl Link for ServerLink {
         let session = Arc::clone(&self.0);
         //= specs/client-certs.md#section-5.5
         //# An implementation SHOULD bound the computation that one connection can cause.
-        tokio::spawn(async move { session.verify(answer) });
+        let turn = session.config.turns.as_ref().and_then(|turns| turns.take(Instant::now()));
+        if turn.is_some() {
+            session.tell(|| Event::Delayed);
+        }
+        tokio::spawn(async move {
+            if let Some(turn) = turn {
+                sleep_until(turn).await;
+            }
+            session.verify(answer);
+        });
         // The answer made room for what waits behind the limit.
         self.0.wake();
         Ok(())

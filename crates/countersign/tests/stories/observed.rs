@@ -32,6 +32,7 @@ impl Observer for Log {
             Event::Declined { credential } => format!("declined {credential}"),
             Event::Unanswered { credential } => format!("unanswered {credential}"),
             Event::Lost(identity, loss) => format!("lost {} {loss:?}", identity.credential()),
+            Event::Delayed => "delayed".to_owned(),
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(line);
