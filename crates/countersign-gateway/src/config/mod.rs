@@ -10,6 +10,7 @@ mod files;
 mod input;
 mod keys;
 mod limits;
+mod protocol;
 mod routes;
 mod schema;
 mod table;
@@ -23,8 +24,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_proto::CodePoints;
-use exported_authenticator::MessageType;
 use rustls::crypto::CryptoProvider;
 use toml::de::DeTable;
 
@@ -32,6 +31,7 @@ use self::diagnostic::Source;
 pub use self::diagnostic::{ConfigError, Diagnostic};
 pub(crate) use self::input::Input;
 use self::keys::{Key, Keys, Kind};
+pub(crate) use self::protocol::Protocol;
 pub use self::schema::schema;
 use self::table::{At, Table};
 use crate::audit::Destination;
@@ -68,7 +68,7 @@ const TABLES: Keys = &[
     ),
     Key::new(
         "protocol",
-        Kind::Table(PROTOCOL_KEYS),
+        Kind::Table(protocol::KEYS),
         "The numbers that the drafts leave open; both sides must use the same.",
     ),
 ];
@@ -143,15 +143,6 @@ impl Default for Pool {
     }
 }
 
-/// `[protocol]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Protocol {
-    /// The numbers that the drafts leave open.
-    pub(crate) code_points: CodePoints,
-    /// Which handshake message a challenge is.
-    pub(crate) message_type: MessageType,
-}
-
 impl Config {
     /// Reads and checks a configuration file and all files that it names.
     ///
@@ -223,7 +214,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let audit = audit::read(&root);
     let upstreams = upstreams::read(&root, &provider);
     let routes = routes::read(&root, &names, &upstreams);
-    let protocol = protocol(&root);
+    let protocol = protocol::read(&root);
     let Listen { address, http3, admin } = listen?;
     let config = Config {
         address,
@@ -327,92 +318,4 @@ fn duration(table: &Table<'_>, key: &str) -> Option<Duration> {
             None
         }
     }
-}
-
-const SETTING: Kind = Kind::Integer(1, u16::MAX as u32);
-const FRAME: Kind = Kind::Integer(1, u8::MAX as u32);
-
-const PROTOCOL_KEYS: Keys = &[
-    Key::default(
-        "settings_client_cert_auth",
-        SETTING,
-        "65292",
-        "The setting that announces client certificates.",
-    ),
-    Key::default(
-        "settings_server_cert_auth",
-        SETTING,
-        "65293",
-        "The setting that announces server certificates.",
-    ),
-    Key::default("frame_authenticator_requests", FRAME, "245", "The frame of challenges."),
-    Key::default("frame_certificate", FRAME, "246", "The frame of client certificates."),
-    Key::default("frame_server_certificate", FRAME, "246", "The frame of server certificates."),
-    Key::default(
-        "error_server_certificate_invalid",
-        Kind::Integer(1, u32::MAX),
-        "65294",
-        "The error of a server certificate that is not valid.",
-    ),
-    Key::default(
-        "message_type",
-        Kind::Numbers(&[17, 13]),
-        "17",
-        "The type of challenges: ClientCertificateRequest or CertificateRequest.",
-    ),
-];
-
-fn protocol(root: &Table<'_>) -> Option<Protocol> {
-    let default = CodePoints::default();
-    let message_type = MessageType::ClientCertificateRequest;
-    let Some(At { value, span }) = root.table("protocol") else {
-        let absent = root.get("protocol").is_none();
-        return absent.then_some(Protocol { code_points: default, message_type });
-    };
-    let source = root.source();
-    let table = Table::new(source, "[protocol]", value, span, PROTOCOL_KEYS);
-    let number = |key: &str, default: u32| match table.get(key) {
-        Some(_) => table.integer(key).map(|number| number.value),
-        None => Some(default),
-    };
-    let setting = |key, default: u16| {
-        number(key, default.into()).and_then(|number| u16::try_from(number).ok())
-    };
-    let frame =
-        |key, default: u8| number(key, default.into()).and_then(|number| u8::try_from(number).ok());
-    let client = setting("settings_client_cert_auth", default.settings_client_cert_auth);
-    let server = setting("settings_server_cert_auth", default.settings_server_cert_auth);
-    let requests = frame("frame_authenticator_requests", default.frame_authenticator_requests);
-    let certificate = frame("frame_certificate", default.frame_certificate);
-    let server_certificate = frame("frame_server_certificate", default.frame_server_certificate);
-    let error =
-        number("error_server_certificate_invalid", default.error_server_certificate_invalid);
-    let message_type = match table.integer("message_type") {
-        None if table.get("message_type").is_some() => None,
-        None => Some(message_type),
-        Some(At { value: 17, .. }) => Some(MessageType::ClientCertificateRequest),
-        Some(At { value: 13, .. }) => Some(MessageType::CertificateRequest),
-        Some(At { value, span }) => {
-            source.mistake(
-                span,
-                format!("`{value}` is no value of `message_type`"),
-                "17 (ClientCertificateRequest, as the draft says) or 13 (CertificateRequest)"
-                    .to_owned(),
-            );
-            None
-        }
-    };
-    let code_points = CodePoints {
-        settings_client_cert_auth: client?,
-        settings_server_cert_auth: server?,
-        frame_authenticator_requests: requests?,
-        frame_certificate: certificate?,
-        frame_server_certificate: server_certificate?,
-        error_server_certificate_invalid: error?,
-    };
-    if let Err(error) = code_points.check() {
-        source.mistake(table.span(), format!("these code points cannot be used: {error}"), None);
-        return None;
-    }
-    Some(Protocol { code_points, message_type: message_type? })
 }

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use countersign_proto::CodePoints;
 use countersign_testkit::pki::{Authority, KeyKind, Leaf};
 use countersign_testkit::tls::test_pki;
+use exported_authenticator::MessageType;
 
 use super::*;
 
