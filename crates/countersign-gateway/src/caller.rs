@@ -24,20 +24,20 @@ pub(crate) struct Caller {
     serial: String,
     not_after: i64,
     names: Vec<Name>,
-    fields: OnceLock<Fields>,
+    fields: Fields,
 }
 
-/// The header field values that this identity is forwarded as.
-#[derive(Debug)]
+/// The header field values that this identity is forwarded as, each made when it is first asked for.
+#[derive(Debug, Default)]
 pub(crate) struct Fields {
     /// `Client-Cert`.
-    pub(crate) client_cert: Option<HeaderValue>,
+    pub(crate) client_cert: OnceLock<Option<HeaderValue>>,
     /// `Client-Cert-Chain`, unless there is nothing but the leaf.
-    pub(crate) client_cert_chain: Option<HeaderValue>,
+    pub(crate) client_cert_chain: OnceLock<Option<HeaderValue>>,
     /// `X-Forwarded-Client-Cert`.
-    pub(crate) xfcc: Option<HeaderValue>,
+    pub(crate) xfcc: OnceLock<Option<HeaderValue>>,
     /// The member of `Client-Identities`.
-    pub(crate) identity: Option<String>,
+    pub(crate) identity: OnceLock<Option<String>>,
 }
 
 impl Caller {
@@ -58,7 +58,7 @@ impl Caller {
             names: names_in(&certificate)?,
             leaf: leaf.clone().into_owned(),
             issuers: issuers.iter().map(|issuer| issuer.clone().into_owned()).collect(),
-            fields: OnceLock::new(),
+            fields: Fields::default(),
         })
     }
 
@@ -112,9 +112,9 @@ impl Caller {
         i64::try_from(now.as_secs()).is_ok_and(|now| now > self.not_after)
     }
 
-    /// The header field values, made when first asked for.
+    /// The header field values that were made so far.
     pub(crate) fn fields(&self) -> &Fields {
-        self.fields.get_or_init(|| crate::forward::fields_of(self))
+        &self.fields
     }
 }
 

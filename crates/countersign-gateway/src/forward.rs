@@ -25,7 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{Integer, ItemSerializer, KeyRef, ListSerializer, StringRef};
 
-use crate::caller::{Caller, Fields, hex};
+use crate::caller::{Caller, hex};
 use crate::names::Name;
 
 /// `Client-Cert`, RFC 9440.
@@ -53,23 +53,33 @@ impl Forward {
     pub(crate) fn apply(&self, callers: &[Arc<Caller>], headers: &mut HeaderMap) {
         let find = |name: &Option<Arc<str>>| {
             let name = name.as_deref()?;
-            callers.iter().find(|caller| caller.credential() == name).map(|caller| caller.fields())
+            callers.iter().find(|caller| caller.credential() == name)
         };
         let mut set = |name: HeaderName, value: &Option<HeaderValue>| {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }
         };
-        if let Some(fields) = find(&self.client_cert) {
-            set(CLIENT_CERT, &fields.client_cert);
-            set(CLIENT_CERT_CHAIN, &fields.client_cert_chain);
+        if let Some(caller) = find(&self.client_cert) {
+            let fields = caller.fields();
+            set(CLIENT_CERT, fields.client_cert.get_or_init(|| client_cert(caller)));
+            let chain = fields.client_cert_chain.get_or_init(|| client_cert_chain(caller));
+            set(CLIENT_CERT_CHAIN, chain);
         }
-        if let Some(fields) = find(&self.xfcc) {
-            set(XFCC, &fields.xfcc);
+        if let Some(caller) = find(&self.xfcc) {
+            set(
+                XFCC,
+                caller.fields().xfcc.get_or_init(|| HeaderValue::try_from(xfcc(caller)).ok()),
+            );
         }
         if self.identities {
-            let members: Vec<&str> =
-                callers.iter().filter_map(|caller| caller.fields().identity.as_deref()).collect();
+            let members: Vec<&str> = callers
+                .iter()
+                .filter_map(|caller| {
+                    let member = &caller.fields().identity;
+                    member.get_or_init(|| identity(caller).ok()).as_deref()
+                })
+                .collect();
             if !members.is_empty() {
                 set(CLIENT_IDENTITIES, &HeaderValue::from_str(&members.join(", ")).ok());
             }
@@ -77,19 +87,17 @@ impl Forward {
     }
 }
 
-/// Makes the values for one identity.
-pub(crate) fn fields_of(caller: &Caller) -> Fields {
-    let value = |text: String| HeaderValue::try_from(text).ok();
+fn client_cert(caller: &Caller) -> Option<HeaderValue> {
+    let item = ItemSerializer::new().bare_item(caller.leaf().as_ref()).finish();
+    HeaderValue::try_from(item).ok()
+}
+
+fn client_cert_chain(caller: &Caller) -> Option<HeaderValue> {
     let mut chain = ListSerializer::new();
     for issuer in caller.issuers() {
         chain.bare_item(issuer.as_ref());
     }
-    Fields {
-        client_cert: value(ItemSerializer::new().bare_item(caller.leaf().as_ref()).finish()),
-        client_cert_chain: chain.finish().and_then(value),
-        xfcc: value(xfcc(caller)),
-        identity: identity(caller).ok(),
-    }
+    chain.finish().and_then(|chain| HeaderValue::try_from(chain).ok())
 }
 
 /// Envoy's element: the keys in its order, one `URI` and one `DNS` per name. `By` is left out,
