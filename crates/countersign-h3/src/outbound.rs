@@ -213,7 +213,6 @@ impl<L: Link + ?Sized> Driver<L> {
             Writing::Settings => {
                 self.settings_sent = true;
                 self.shared.outbox.written();
-                self.shared.rules.link.settings_sent();
             }
             Writing::Stack => self.shared.outbox.written(),
         }
@@ -227,7 +226,13 @@ impl<L: Link + ?Sized> Driver<L> {
         }
         if let Some(frames) = self.shared.outbox.take() {
             self.bytes = frames;
-            self.writing = if self.settings_sent { Writing::Stack } else { Writing::Settings };
+            self.writing = if self.settings_sent {
+                Writing::Stack
+            } else {
+                // Before the first octet is out: the answer to it may be read by another task before this one goes on.
+                self.shared.rules.link.settings_sent();
+                Writing::Settings
+            };
             return Poll::Ready(Ok(()));
         }
         if !self.settings_sent {
