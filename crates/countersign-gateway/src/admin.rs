@@ -152,7 +152,7 @@ struct Listeners {
 struct ListState<'a> {
     credential: &'a str,
     file: &'a str,
-    next_update: Option<i64>,
+    next_update: u64,
     stale: bool,
 }
 

@@ -33,13 +33,27 @@ pub(crate) struct State {
     /// For new connections over QUIC, if there are any.
     pub(crate) http3: Option<h3::Acceptor>,
     auth: Arc<AuthConfig>,
-    revocation_lists: Vec<(Arc<str>, RevocationList)>,
+    revocation_lists: Vec<(Arc<str>, Arc<RevocationList>)>,
 }
 
 impl State {
     /// The revocation lists, each with the credential that it is for.
     pub(crate) fn revocation_lists(&self) -> impl Iterator<Item = (&str, &RevocationList)> {
-        self.revocation_lists.iter().map(|(credential, list)| (&**credential, list))
+        self.revocation_lists.iter().map(|(credential, list)| (&**credential, &**list))
+    }
+
+    /// A list of which `previous` had a later issue.
+    fn outdated_list(&self, previous: &Self) -> Option<&RevocationList> {
+        previous.revocation_lists().find_map(|(_, old)| {
+            let mut successors = self
+                .revocation_lists
+                .iter()
+                .map(|(_, list)| &**list)
+                .filter(|list| old.is_in_line_with(list))
+                .peekable();
+            let first = *successors.peek()?;
+            successors.all(|list| old.is_ahead_of(list)).then_some(first)
+        })
     }
 
     /// Finds the counters of all routes.
@@ -149,6 +163,9 @@ impl Live {
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
         let state = State::new(config, udp, Arc::clone(&self.certificates), Some(&self.state()))?;
+        if let Some(list) = state.outdated_list(&self.state()) {
+            return Err(GatewayError::OutdatedRevocationList { file: list.file.clone() });
+        }
         let audit = self.meters.audit.open(config.audit.as_ref())?;
         state.count_by(&self.meters);
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);

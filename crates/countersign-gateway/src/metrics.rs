@@ -210,11 +210,11 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     let lists: Family<OfList, Gauge> = Family::default();
     for (credential, list) in live.state().revocation_lists() {
         let labels = OfList { credential: credential.to_owned(), file: list.file.clone() };
-        lists.get_or_create(&labels).set(list.next_update.unwrap_or_default());
+        lists.get_or_create(&labels).set(i64::try_from(list.next_update).unwrap_or(i64::MAX));
     }
     registry.register_with_unit(
         "revocation_list_next_update",
-        "Until when each revocation list counts; 0 where it does not say",
+        "Until when each revocation list counts",
         Unit::Seconds,
         lists,
     );

@@ -68,6 +68,15 @@ pub enum GatewayError {
     /// There is no thread to write the audit log.
     #[error("the audit log cannot be written: {0}")]
     AuditThread(io::Error),
+    /// A revocation list would be replaced by an earlier one of its issuer.
+    #[error(
+        "the revocation list `{file}` is older than the one in force: its CRL number or thisUpdate is lower; \
+         put the issuer's latest list there"
+    )]
+    OutdatedRevocationList {
+        /// The file, as the configuration names it.
+        file: String,
+    },
     /// The TLS configuration cannot be made.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::files;
 use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
-use crate::credential::{self, Constraint, Credential, PURPOSES, RevocationList};
+use crate::credential::{self, Constraint, Credential, CrlPolicy, PURPOSES};
 use crate::names::Pattern;
 
 pub(super) const KEYS: Keys = &[
@@ -18,6 +18,11 @@ pub(super) const KEYS: Keys = &[
         "crl",
         Kind::NonEmpty(&Kind::File),
         "Files with revocation lists, each PEM or one list in DER; without them revocation is not checked.",
+    ),
+    Key::new(
+        "crl_policy",
+        Kind::Word(&["require", "if-present"]),
+        "With `crl`: whether certificates for whose issuer there is no list are refused (unless set otherwise) or pass.",
     ),
     Key::default(
         "ask",
@@ -61,6 +66,7 @@ pub(crate) fn read(
     provider: &Arc<CryptoProvider>,
 ) -> (Vec<Credential>, Vec<Arc<str>>) {
     let mut credentials = Vec::new();
+    let mut lists = files::RevocationLists::default();
     let mut names: Vec<Arc<str>> = Vec::new();
     for (key, value) in table.entries() {
         let name: Arc<str> = (&**key.get_ref()).into();
@@ -72,7 +78,7 @@ pub(crate) fn read(
             );
         }
         names.push(Arc::clone(&name));
-        credentials.extend(one(&table, name, value, provider));
+        credentials.extend(one(&table, name, value, provider, &mut lists));
     }
     (credentials, names)
 }
@@ -88,6 +94,7 @@ fn one(
     name: Arc<str>,
     value: &Spanned<DeValue<'_>>,
     provider: &Arc<CryptoProvider>,
+    known: &mut files::RevocationLists,
 ) -> Option<Credential> {
     let source = parent.source();
     let title = format!("[credentials.{name}]");
@@ -118,25 +125,31 @@ fn one(
         }
         Some(list) => list
             .iter()
-            .map(|name| files::crls(source, name).map(|lists| (name.value, lists)))
-            .collect::<Option<Vec<_>>>(),
+            .map(|name| known.read(source, name))
+            .collect::<Option<Vec<_>>>()
+            .map(|lists| lists.concat()),
         None if table.get("crl").is_some() => None,
         None => Some(Vec::new()),
     };
     let (trust, roots, lists) = (trust?, roots?, lists?);
-    let revocation_lists = lists
-        .iter()
-        .flat_map(|(file, lists)| lists.iter().map(|list| RevocationList::new(file, list)))
-        .collect();
-    let lists = lists.into_iter().flat_map(|(_, lists)| lists);
-    match credential::verifier(provider, roots, lists.collect()) {
+    let policies = [("require", CrlPolicy::Require), ("if-present", CrlPolicy::IfPresent)];
+    let policy = table.word("crl_policy", &policies);
+    if lists.is_empty() && policy.is_some() {
+        source.mistake(
+            table.key_span("crl_policy").unwrap_or(value.span()),
+            "`crl_policy` says nothing without `crl`".to_owned(),
+            "name the files with revocation lists in `crl`, or leave `crl_policy` out".to_owned(),
+        );
+        return None;
+    }
+    match credential::verifier(provider, roots, lists.clone(), policy.unwrap_or_default()) {
         Ok(verifier) => Some(Credential {
             name,
             verifier,
             constraint,
             ask_on_connect,
             accept_handshake,
-            revocation_lists,
+            revocation_lists: lists,
         }),
         Err(error) => {
             source.mistake(

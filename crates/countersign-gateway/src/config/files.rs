@@ -3,9 +3,12 @@
 //! Each is read once, when the configuration is; what is wrong with one is reported where the
 //! configuration names it.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -15,6 +18,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use super::diagnostic::Source;
 use super::input::Input;
 use super::table::At;
+use crate::credential::{RevocationList, UnusableList};
 
 /// Reads the file that `name` names.
 fn read(source: &Source<'_>, name: &At<&str>, what: &str) -> Option<(PathBuf, Vec<u8>)> {
@@ -73,54 +77,68 @@ pub(crate) fn trust(source: &Source<'_>, name: &At<&str>) -> Option<Arc<RootCert
     Some(Arc::new(roots))
 }
 
-/// One file of revocation lists: PEM, or one list in DER.
-pub(crate) fn crls(
-    source: &Source<'_>,
-    name: &At<&str>,
-) -> Option<Vec<CertificateRevocationListDer<'static>>> {
-    let (path, content) = read(source, name, "revocation list")?;
-    // A DER list is a SEQUENCE.
-    let parsed = if content.first() == Some(&0x30) {
-        Ok(vec![CertificateRevocationListDer::from(content)])
-    } else {
-        CertificateRevocationListDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>()
-    };
-    let message = match parsed {
-        Ok(lists) if lists.is_empty() => {
-            format!("the revocation list `{}` holds no list", path.display())
-        }
-        Ok(lists) => match lists.iter().find_map(|list| unusable(list, &path)) {
-            None => return Some(lists),
-            Some(reason) => {
-                format!("the revocation list `{}` cannot be used: {reason}", path.display())
-            }
-        },
-        Err(error) => format!("the revocation list `{}` is not PEM: {error}", path.display()),
-    };
-    source.mistake(
-        name.span.clone(),
-        message,
-        "a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER"
-            .to_owned(),
-    );
-    None
-}
+/// The revocation lists of one configuration. Who names the same list shares it.
+#[derive(Default)]
+pub(crate) struct RevocationLists(HashMap<(String, Vec<u8>), Arc<RevocationList>>);
 
-/// Why a list cannot be used. A stale one can: it is in force, and whoever it is about is refused.
-fn unusable(list: &CertificateRevocationListDer<'_>, path: &Path) -> Option<String> {
-    match x509_parser::parse_x509_crl(list) {
-        Ok(([], list)) => {
-            let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-            if list.next_update().is_some_and(|next| next.timestamp() < now) {
-                tracing::warn!(
-                    list = %path.display(),
-                    "the revocation list is past its nextUpdate: certificates that need it are refused"
-                );
+impl RevocationLists {
+    /// Reads a file with one or more lists.
+    pub(crate) fn read(
+        &mut self,
+        source: &Source<'_>,
+        name: &At<&str>,
+    ) -> Option<Vec<Arc<RevocationList>>> {
+        let (path, content) = read(source, name, "revocation list")?;
+        // A DER list is a SEQUENCE.
+        let parsed = if content.first() == Some(&0x30) {
+            Ok(vec![CertificateRevocationListDer::from(content)])
+        } else {
+            CertificateRevocationListDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>()
+        };
+        let message = match parsed {
+            Ok(lists) if lists.is_empty() => {
+                format!("the revocation list `{}` holds no list", path.display())
             }
-            None
+            Ok(lists) => {
+                let load = |list| self.load(name.value, list);
+                match lists.iter().map(load).collect::<Result<Vec<_>, _>>() {
+                    Ok(lists) => return Some(lists),
+                    Err(reason) => {
+                        format!("the revocation list `{}` cannot be used: {reason}", path.display())
+                    }
+                }
+            }
+            Err(error) => format!("the revocation list `{}` is not PEM: {error}", path.display()),
+        };
+        source.mistake(
+            name.span.clone(),
+            message,
+            "a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER"
+                .to_owned(),
+        );
+        None
+    }
+
+    fn load(
+        &mut self,
+        file: &str,
+        der: &CertificateRevocationListDer<'_>,
+    ) -> Result<Arc<RevocationList>, UnusableList> {
+        let digest = digest(&SHA256, der).as_ref().to_vec();
+        match self.0.entry((file.to_owned(), digest)) {
+            Entry::Occupied(known) => Ok(Arc::clone(known.get())),
+            Entry::Vacant(new) => {
+                let now = UnixTime::now();
+                let list = RevocationList::new(file, der, now)?;
+                if list.is_stale(now) {
+                    tracing::warn!(
+                        list = file,
+                        "the revocation list is past its nextUpdate: certificates that need it are refused"
+                    );
+                }
+                Ok(Arc::clone(new.insert(Arc::new(list))))
+            }
         }
-        Ok(_) => Some("something follows the list".into()),
-        Err(error) => Some(error.to_string()),
     }
 }
 
