@@ -418,4 +418,5 @@ fn significant(serial: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
+#[path = "revocation/tests.rs"]
 mod tests;

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use countersign::client;
 use countersign_gateway::{ReloadError, Reloader};
-use countersign_testkit::pki::{Authority, KeyKind, Leaf};
+use countersign_testkit::pki::{Authority, KeyKind, Leaf, Serial, Validity, crls_pem};
 use countersign_testkit::tls::{TlsOptions, test_pki};
 use countersign_testkit::within;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::support::{Backend, Client, HEAD, Running, Version, for_both_versions, origin, tls};
+use crate::support::{
+    Answer, Backend, Client, HEAD, Running, Version, for_both_versions, origin, tls,
+};
 
 for_both_versions! {
     live_connections_get_new_routes_with_their_next_request,
     what_is_wrong_changes_nothing,
     what_new_trust_does_not_grant_is_gone,
+    revocation_lists_only_go_forward,
     a_new_certificate_is_for_new_connections,
 }
 
@@ -100,6 +103,44 @@ async fn what_new_trust_does_not_grant_is_gone(version: Version) {
     );
     gateway.reload().await.unwrap();
     assert_eq!(client.get("/admin/").await.status, 200);
+}
+
+async fn revocation_lists_only_go_forward(version: Version) {
+    let backend = Backend::start().await;
+    let gateway = Running::standard(&format!("http://{}", backend.address)).await;
+    let users = Authority::root("Users", KeyKind::P256).unwrap();
+    let alice = users.issue(&Leaf::client("alice").email("alice@example.test")).unwrap();
+    let now = time::OffsetDateTime::now_utc();
+    let publish = |hours, revoked: &[Serial]| {
+        let not_before = now - time::Duration::hours(hours);
+        let validity = Validity { not_before, not_after: now + time::Duration::hours(1) };
+        gateway.write("user.crl", crls_pem(&[users.crl_with(revoked, validity).unwrap()]));
+    };
+    gateway.write("user-ca.pem", users.root_pem());
+    publish(2, &[]);
+    gateway.reload().await.unwrap();
+    let client = Client::showing(version, &gateway, &[&test_pki().device, &alice]).await;
+    assert_eq!(client.get("/admin/").await.status, 200);
+
+    publish(3, &[]);
+    let error = gateway.reload().await.unwrap_err().to_string();
+    assert!(error.contains("`user.crl` is older than the one in force"), "{error}");
+    gateway.write("user.crl", "-----BEGIN X509 CRL-----\nMIIB");
+    gateway.reload().await.unwrap_err();
+    assert_eq!(gateway.reloader.status().generation, 2);
+    assert_eq!(client.get("/admin/").await.status, 200);
+
+    publish(1, std::slice::from_ref(&alice.serial));
+    gateway.reload().await.unwrap();
+    let revoked = |answer: Answer| (answer.status.as_u16(), answer.problem().0);
+    assert_eq!(
+        revoked(client.get("/admin/").await),
+        (403, "urn:countersign:credential-revoked".to_owned())
+    );
+    // What was revoked stays so, also where an earlier list would be put back.
+    publish(2, &[]);
+    gateway.reload().await.unwrap_err();
+    assert_eq!(client.get("/admin/").await.status, 403);
 }
 
 async fn a_new_certificate_is_for_new_connections(version: Version) {
