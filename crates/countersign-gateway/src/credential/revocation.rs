@@ -116,8 +116,9 @@ impl RevocationList {
         list: &CertificateRevocationListDer<'_>,
         now: UnixTime,
     ) -> Result<Self, UnusableList> {
+        let (frame, entries) = take_entries_out(list).ok_or(UnusableList::Encoding)?;
         let (rest, parsed) =
-            x509_parser::parse_x509_crl(list).map_err(|_| UnusableList::Encoding)?;
+            x509_parser::parse_x509_crl(&frame).map_err(|_| UnusableList::Encoding)?;
         if !rest.is_empty() {
             return Err(UnusableList::Encoding);
         }
@@ -137,7 +138,7 @@ impl RevocationList {
             line: line(issuer, &parsed),
             issuer: issuer.into(),
             scope,
-            serials: Serials::new(parsed.iter_revoked_certificates())?,
+            serials: Serials::new(entries)?,
             signer: Mutex::new(Signer::Sought { list: list.as_ref().into(), refuted: Vec::new() }),
         })
     }
@@ -254,6 +255,45 @@ fn take(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((whole, value.data, rest))
 }
 
+/// The list without its entries, and what is inside of the sequence of these.
+fn take_entries_out(list: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (_, fields, after) = take(inside(list)?)?;
+    let (mut rest, mut kept) = (fields, Vec::new());
+    let (mut entries, mut times) = (&[][..], 0);
+    while !rest.is_empty() {
+        let (whole, value, following) = take(rest)?;
+        match whole.first()? {
+            // The sequences before thisUpdate are others.
+            0x30 if times > 0 => entries = value,
+            0x17 | 0x18 => {
+                times += 1;
+                kept.extend_from_slice(whole);
+            }
+            _ => kept.extend_from_slice(whole),
+        }
+        rest = following;
+    }
+    let mut frame = sequence(&kept)?;
+    frame.extend_from_slice(after);
+    Some((sequence(&frame)?, entries))
+}
+
+/// A SEQUENCE; `None` if it is too long for a length of four octets.
+fn sequence(content: &[u8]) -> Option<Vec<u8>> {
+    let mut der = vec![0x30];
+    match u8::try_from(content.len()) {
+        Ok(short @ 0..128) => der.push(short),
+        Ok(_) | Err(_) => {
+            let length = u32::try_from(content.len()).ok()?.to_be_bytes();
+            let length = significant(&length);
+            der.push(0x80 | u8::try_from(length.len()).ok()?);
+            der.extend_from_slice(length);
+        }
+    }
+    der.extend_from_slice(content);
+    Some(der)
+}
+
 /// Where a certificate says what its key is for, signing lists must be among it (RFC 5280, section 4.2.1.3).
 fn may_sign_lists(issuer: &Issuer<'_>) -> bool {
     let Some(certificate) = &issuer.certificate else { return true };
@@ -361,11 +401,15 @@ struct Serials {
 }
 
 impl Serials {
-    fn new<'a>(
-        entries: impl Iterator<Item = &'a RevokedCertificate<'a>>,
-    ) -> Result<Self, UnusableList> {
+    /// Reads entries one by one, so that not all of them are in memory as more than their number.
+    fn new(mut entries: &[u8]) -> Result<Self, UnusableList> {
         let mut serials = Vec::new();
-        for entry in entries {
+        while !entries.is_empty() {
+            let (_, fields, rest) = take(entries).ok_or(UnusableList::Encoding)?;
+            let (_, entry) =
+                RevokedCertificate::from_der(entries).map_err(|_| UnusableList::Encoding)?;
+            let (_, serial, _) = take(fields).ok_or(UnusableList::Encoding)?;
+            entries = rest;
             for extension in entry.extensions() {
                 if extension.oid.as_bytes() == CERTIFICATE_ISSUER {
                     return Err(UnusableList::Indirect);
@@ -374,7 +418,7 @@ impl Serials {
                     return Err(UnusableList::CriticalExtension);
                 }
             }
-            serials.push(significant(entry.raw_serial()));
+            serials.push(significant(serial));
         }
         serials.sort_unstable_by_key(|serial| (serial.len(), *serial));
         serials.dedup();

@@ -21,18 +21,18 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     der
 }
 
-fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
+fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
 fn extension(last: u8, critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical { vec![1, 1, 0xff] } else { Vec::new() };
-    sequence(&[vec![6, 3, 0x55, 0x1d, last], critical, tlv(4, value)])
+    joined(&[vec![6, 3, 0x55, 0x1d, last], critical, tlv(4, value)])
 }
 
 fn entry(serial: &[u8], extensions: &[Vec<u8>]) -> Vec<u8> {
-    let extensions = if extensions.is_empty() { Vec::new() } else { sequence(extensions) };
-    sequence(&[tlv(2, serial), tlv(0x17, b"200101000000Z"), extensions])
+    let extensions = if extensions.is_empty() { Vec::new() } else { joined(extensions) };
+    joined(&[tlv(2, serial), tlv(0x17, b"200101000000Z"), extensions])
 }
 
 /// A list that nobody has signed.
@@ -58,20 +58,20 @@ impl Default for Draft {
 
 impl Draft {
     fn der(&self) -> CertificateRevocationListDer<'static> {
-        let algorithm = sequence(&[vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
-        let entries = if self.entries.is_empty() { Vec::new() } else { sequence(&self.entries) };
+        let algorithm = joined(&[vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
+        let entries = if self.entries.is_empty() { Vec::new() } else { joined(&self.entries) };
         let number = extension(20, false, &[2, 1, self.number]);
         let extensions: Vec<_> = std::iter::once(number).chain(self.extensions.clone()).collect();
-        let message = sequence(&[
+        let message = joined(&[
             vec![2, 1, 1],
             algorithm.clone(),
-            sequence(&[tlv(0x31, &sequence(&[vec![6, 3, 0x55, 4, 3], tlv(12, b"Issuer")]))]),
+            joined(&[tlv(0x31, &joined(&[vec![6, 3, 0x55, 4, 3], tlv(12, b"Issuer")]))]),
             tlv(0x18, self.this_update),
             self.next_update.map(|time| tlv(0x18, time)).unwrap_or_default(),
             entries,
-            tlv(0xa0, &sequence(&extensions)),
+            tlv(0xa0, &joined(&extensions)),
         ]);
-        sequence(&[message, algorithm, tlv(3, &[0, 1, 2, 3])]).into()
+        joined(&[message, algorithm, tlv(3, &[0, 1, 2, 3])]).into()
     }
 
     fn load(&self) -> Result<RevocationList, UnusableList> {
@@ -106,6 +106,17 @@ fn entries_that_do_not_say_all_are_refused() {
     assert_eq!(with(extension(21, false, &[10, 1, 1])), None);
     assert_eq!(with(extension(29, true, &[0x30, 0])), Some(UnusableList::Indirect));
     assert_eq!(with(extension(99, true, &[5, 0])), Some(UnusableList::CriticalExtension));
+}
+
+#[test]
+fn an_entry_that_is_cut_is_refused() {
+    let whole = entry(&[1], &[extension(21, false, &[10, 1, 1])]);
+    let cut = whole.split_last().unwrap().1.to_vec();
+    let with = |one: Vec<u8>| Draft { entries: vec![one], ..Draft::default() }.load().err();
+    assert_eq!(with(whole), None);
+    assert_eq!(with(cut), Some(UnusableList::Encoding));
+    assert_eq!(with(tlv(0x30, &[])), Some(UnusableList::Encoding));
+    assert_eq!(with(tlv(2, &[1])), Some(UnusableList::Encoding));
 }
 
 #[test]
