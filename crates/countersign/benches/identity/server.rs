@@ -12,11 +12,11 @@ use countersign::server::{
 };
 use countersign_testkit::TlsOptions;
 use countersign_testkit::tls::{roots, test_pki};
+use countersign_trust::{ChainVerifier, VerifiedChains};
 use http::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use quinn::crypto::rustls::QuicServerConfig;
-use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
@@ -38,11 +38,14 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(version: Version, way: Way) -> Self {
         let provider = TlsOptions::default().provider();
-        let verifier = WebPkiClientVerifier::builder_with_provider(
+        // The same client comes again and again.
+        let verifier = ChainVerifier::new(
             roots([&test_pki().device_ca]),
-            Arc::clone(&provider),
+            provider.signature_verification_algorithms,
         );
-        let device = CredentialKind::new("device", verifier.build().unwrap());
+        let known = Arc::new(VerifiedChains::new(10));
+        let verifier = verifier.unwrap().remember_in(&known);
+        let device = CredentialKind::new("device", Arc::new(verifier));
         let kept = if way == Way::Ahead { 1 } else { 0 };
         let mut rules = AuthConfig::builder(provider).credential(device).generic_challenges(kept);
         let further = Arc::new(ServerCertificates::new([]));

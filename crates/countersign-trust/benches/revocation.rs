@@ -3,22 +3,14 @@
 //!
 //! P-256 keys, a leaf below its trust anchor. Exits with 1 when a figure is beyond its target.
 
-#![expect(
-    clippy::unwrap_used,
-    dead_code,
-    reason = "a bench, and a module of which it needs a part"
-)]
-
-#[cfg_attr(test, expect(unused_imports, reason = "without a harness its tests are left out"))]
-#[path = "../src/credential/revocation.rs"]
-mod revocation;
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use countersign_testkit::pki::{Authority, KeyKind, Leaf, Serial};
-use revocation::{Issuer, RevocationList, Status};
+use countersign_trust::{Issuer, Revocation, RevocationList, Status, Subject};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
@@ -50,8 +42,9 @@ impl Case {
                 let (name, key) =
                     (&*path.anchor().subject, &*path.anchor().subject_public_key_info);
                 let issuer = Issuer { name, key, certificate: None };
-                let status = list.status(leaf.serial(), false, &issuer, &self.algorithms, now);
-                assert_eq!(black_box(status), Status::Good);
+                let subject = Subject { serial: leaf.serial(), is_authority: false };
+                let status = list.status(&subject, &issuer, now);
+                assert_eq!(black_box(status), Status::Good(list.next_update()));
             }
         }
         begin.elapsed()
@@ -81,7 +74,7 @@ fn main() -> ExitCode {
     };
     let before = resident();
     let begin = Instant::now();
-    case.list = Some(RevocationList::new("a.crl", &der, UnixTime::now()).unwrap());
+    case.list = Some(RevocationList::new("a.crl", &der, case.algorithms, UnixTime::now()).unwrap());
     case.run(true);
     let (loading, memory) = (begin.elapsed(), resident() - before);
     println!(
