@@ -114,7 +114,7 @@ impl Acceptor {
         let session = ServerSession::new(Arc::clone(&self.auth), values, hello, observer);
         let chain = quic.peer_identity().and_then(|chain| chain.downcast().ok());
         if let Some::<Box<Vec<CertificateDer<'static>>>>(chain) = chain {
-            session.grant_handshake(&chain);
+            session.grant_handshake(*chain).await;
         }
         let name = quic
             .handshake_data()

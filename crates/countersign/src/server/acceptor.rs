@@ -87,11 +87,12 @@ impl Acceptor {
         let tapped = values.is_some();
         let (observer, observing) = observe(connection);
         let session = ServerSession::new(Arc::clone(&self.auth), values, hello, observer);
-        if let Some(chain) = connection.peer_certificates() {
-            let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
-            session.grant_handshake(&chain);
-        }
         let handle = AuthHandle::new(Arc::clone(&session), connection.server_name());
+        let chain = connection.peer_certificates();
+        let chain = chain.map(|chain| chain.iter().map(|one| one.clone().into_owned()).collect());
+        if let Some(chain) = chain {
+            session.grant_handshake(chain).await;
+        }
         let link = Arc::new(ServerLink(session));
         let inner = if tapped {
             //= specs/exported-authenticators.md#section-4

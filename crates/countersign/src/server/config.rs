@@ -16,11 +16,15 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
 use super::kinds::{Credentials, Kinds};
+use super::pool::VerificationPool;
 use super::turns::Turns;
 use super::{Identity, ServerCertificates, Source};
 
 /// A condition on a chain beyond what its verifier checks.
 type Constraint = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync>;
+
+/// Until when a chain that was accepted holds.
+type Until = Arc<dyn Fn(&[CertificateDer<'static>], UnixTime) -> Option<UnixTime> + Send + Sync>;
 
 /// One kind of certificate, under the name that routes and layers use for it.
 #[derive(Clone)]
@@ -28,6 +32,7 @@ pub struct CredentialKind {
     name: Arc<str>,
     verifier: Arc<dyn ClientCertVerifier>,
     constraint: Option<Constraint>,
+    until: Option<Until>,
     filters: Vec<OidFilter>,
     on_connect: bool,
     handshake: bool,
@@ -41,6 +46,7 @@ impl CredentialKind {
             name: name.into(),
             verifier,
             constraint: None,
+            until: None,
             filters: Vec::new(),
             on_connect: false,
             handshake: false,
@@ -65,6 +71,17 @@ impl CredentialKind {
         check: impl Fn(&[CertificateDer<'static>]) -> Result<(), Rejection> + Send + Sync + 'static,
     ) -> Self {
         self.constraint = Some(Arc::new(check));
+        self
+    }
+
+    /// Until when what the verifier accepts holds: `tell` gets a chain that it has just accepted, and that time.
+    /// Live identities are looked at again within a second after it. Unless set, that is the end-entity
+    /// certificate's notAfter; a verifier that knows of issuers and revocation lists knows better.
+    pub fn holds_until(
+        mut self,
+        tell: impl Fn(&[CertificateDer<'static>], UnixTime) -> Option<UnixTime> + Send + Sync + 'static,
+    ) -> Self {
+        self.until = Some(Arc::new(tell));
         self
     }
 
@@ -117,6 +134,20 @@ impl CredentialKind {
         )
     }
 
+    /// Until when a chain that was accepted at `now` holds; `None` if that is for good.
+    pub(crate) fn until(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Option<UnixTime> {
+        let until = match &self.until {
+            Some(tell) => tell(chain, now),
+            None => not_after(chain.first()?),
+        };
+        // Whoever accepts what has ended does so for good.
+        until.filter(|until| until.as_secs() >= now.as_secs())
+    }
+
     fn constrain(&self, chain: &[CertificateDer<'static>]) -> Result<(), Rejection> {
         self.constraint.as_ref().map_or(Ok(()), |check| check(chain))
     }
@@ -139,6 +170,12 @@ impl CredentialKind {
             .certificate_authorities(self.verifier.root_hint_subjects().to_vec())
             .oid_filters(self.filters.clone())
     }
+}
+
+fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
 }
 
 impl fmt::Debug for CredentialKind {
@@ -171,7 +208,7 @@ impl Schemes {
 /// One listener's rules for asking. Shared by all its connections.
 #[derive(Debug)]
 pub struct AuthConfig {
-    pub(super) credentials: Credentials,
+    pub(super) credentials: Arc<Credentials>,
     pub(crate) policy: ServerPolicy,
     pub(crate) points: CodePoints,
     pub(crate) provider: Arc<CryptoProvider>,
@@ -179,6 +216,7 @@ pub struct AuthConfig {
     pub(crate) max_frame_len: usize,
     pub(crate) server_certificates: Option<Arc<ServerCertificates>>,
     pub(super) turns: Option<Turns>,
+    pub(super) pool: VerificationPool,
 }
 
 impl AuthConfig {
@@ -195,6 +233,7 @@ impl AuthConfig {
             message_type: MessageType::ClientCertificateRequest,
             server_certificates: None,
             authenticators_per_second: None,
+            pool: None,
         }
     }
 
@@ -208,8 +247,8 @@ impl AuthConfig {
         Ok(self.credentials.replace(Kinds::new(kinds, &schemes, self.policy.message_type)?))
     }
 
-    /// Looks at every identity of every live connection again, as [`AuthConfig::replace_credentials`] does:
-    /// certificates expire, and a verifier may have learnt of revocations.
+    /// Looks at every identity of every live connection again, as [`AuthConfig::replace_credentials`] does: a
+    /// verifier may have learnt of revocations. That something expires is noticed without it, within a second.
     pub fn reevaluate(&self) -> usize {
         self.credentials.reevaluate()
     }
@@ -231,6 +270,7 @@ pub struct AuthConfigBuilder {
     message_type: MessageType,
     server_certificates: Option<Arc<ServerCertificates>>,
     authenticators_per_second: Option<NonZeroU32>,
+    pool: Option<VerificationPool>,
 }
 
 /// A configuration that cannot be used.
@@ -311,6 +351,12 @@ impl AuthConfigBuilder {
         self
     }
 
+    /// Where authenticators and chains are verified. Default: a pool of its own, with half of the processors.
+    pub fn verification_pool(mut self, pool: VerificationPool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
     /// Checks everything and builds.
     pub fn build(self) -> Result<AuthConfig, ConfigError> {
         self.points.check()?;
@@ -327,13 +373,14 @@ impl AuthConfigBuilder {
                 generic: Arc::new(schemes.template()),
                 server_certificates: false,
             },
-            credentials: Credentials::new(kinds),
+            credentials: Arc::new(Credentials::new(kinds)),
             points: self.points,
             provider: self.provider,
             answer_timeout: self.answer_timeout,
             max_frame_len: self.max_frame_len,
             server_certificates: self.server_certificates,
             turns: self.authenticators_per_second.map(Turns::new),
+            pool: self.pool.unwrap_or_default(),
         })
     }
 }

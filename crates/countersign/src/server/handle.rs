@@ -104,6 +104,14 @@ impl AuthHandle {
         self.session.reevaluate_now()
     }
 
+    /// Completes once an identity has come or gone, or something else has changed that somebody may wait for.
+    /// What happens from the call on counts, not only from when it is polled first.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        let mut changed = Box::pin(self.session.changed().notified());
+        changed.as_mut().enable();
+        changed
+    }
+
     async fn resolve(&self, credential: &str) -> Outcome {
         loop {
             // Enlisted before the state is looked at, so that no change goes by unseen.

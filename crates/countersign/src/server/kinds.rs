@@ -7,6 +7,7 @@ use exported_authenticator::{MessageType, RequestTemplate};
 use rustls::pki_types::UnixTime;
 
 use super::config::Schemes;
+use super::expiry::{self, Expiry};
 use super::live::LiveSessions;
 use super::session::ServerSession;
 use super::{ConfigError, CredentialKind};
@@ -57,11 +58,13 @@ impl Kinds {
 pub(super) struct Credentials {
     current: Mutex<Arc<Kinds>>,
     live: LiveSessions,
+    expiry: Expiry,
 }
 
 impl Credentials {
     pub(super) fn new(kinds: Kinds) -> Self {
-        Self { current: Mutex::new(Arc::new(kinds)), live: LiveSessions::default() }
+        let (live, expiry) = Default::default();
+        Self { current: Mutex::new(Arc::new(kinds)), live, expiry }
     }
 
     pub(super) fn current(&self) -> Arc<Kinds> {
@@ -80,8 +83,21 @@ impl Credentials {
 
     /// Takes away what the credentials as they are now do not grant any more.
     pub(super) fn reevaluate(&self) -> usize {
+        self.expiry.reset();
         let (kinds, now) = (self.current(), UnixTime::now());
         self.live.all().iter().map(|session| session.reevaluate(&kinds, now)).sum()
+    }
+
+    pub(super) fn expiry(&self) -> &Expiry {
+        &self.expiry
+    }
+
+    /// An identity holds until then; afterwards all are looked at again. Without a time, it holds for good.
+    pub(super) fn note(self: &Arc<Self>, until: Option<UnixTime>) {
+        if let Some(until) = until {
+            self.expiry.note(until);
+            expiry::watch(self);
+        }
     }
 }
 

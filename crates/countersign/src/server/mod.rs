@@ -3,6 +3,7 @@
 mod acceptor;
 mod certificates;
 mod config;
+mod expiry;
 mod handle;
 mod hello;
 mod identity;
@@ -11,6 +12,7 @@ mod layer;
 mod live;
 mod observer;
 mod offering;
+mod pool;
 mod session;
 mod turns;
 
@@ -22,6 +24,7 @@ pub use identity::{Identity, Source};
 pub use layer::{RequireCredential, RequireCredentialLayer, WithAuthHandle};
 pub use observer::{Event, Loss, Observer};
 pub use offering::OfferError;
+pub use pool::VerificationPool;
 
 #[cfg(feature = "h3")]
 pub(crate) use hello::Listening;

@@ -1,7 +1,7 @@
 //! One connection's server: the machine, who waits for its answers, and what was proven.
 //!
 //! The transport calls it through [`Link`]; applications call it through [`super::AuthHandle`]. Both take one
-//! short lock. Signatures and chains are checked on a task of their own, never on the connection's.
+//! short lock. Signatures and chains are checked in a pool, never on the connection's task.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,13 @@ use countersign_proto::{
 };
 use exported_authenticator::{Connection, ExporterValues, Proven, Validated};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::hello::Hello;
 use super::kinds::{Kind, Kinds};
 use super::offering::Offering;
+use super::pool::{Lane, VerificationPool};
 use super::{AuthConfig, CredentialKind, Denied, Event, Identity, Loss, Observer, Source};
 
 /// What became of a question, for everybody who asked it.
@@ -35,6 +36,8 @@ pub(crate) struct ServerSession {
     waker: AtomicWaker,
     /// Set when `poll_transmit` may have something; keeps the lock out of the fast path.
     pending: AtomicBool,
+    /// Its place where proofs are verified.
+    lane: Arc<Lane>,
     /// Woken when anything changed that someone may wait for.
     changed: Notify,
 }
@@ -115,6 +118,7 @@ impl ServerSession {
             state: Mutex::new(state),
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
+            lane: VerificationPool::lane(),
             changed: Notify::new(),
         });
         session.config.credentials.enlist(&session);
@@ -125,7 +129,18 @@ impl ServerSession {
     }
 
     /// Grants what a certificate from the handshake is accepted as.
-    pub(crate) fn grant_handshake(&self, chain: &[CertificateDer<'static>]) {
+    pub(crate) async fn grant_handshake(self: &Arc<Self>, chain: Vec<CertificateDer<'static>>) {
+        let (done, judged) = oneshot::channel();
+        let session = Arc::clone(self);
+        self.config.pool.submit(&self.lane, move || {
+            session.judge_handshake(&chain);
+            // Whoever waited may have gone.
+            let _gone = done.send(());
+        });
+        let _panicked = judged.await;
+    }
+
+    fn judge_handshake(&self, chain: &[CertificateDer<'static>]) {
         let now = UnixTime::now();
         for kind in self.config.credentials.current().iter() {
             match kind.evaluate_handshake(chain, now) {
@@ -133,6 +148,7 @@ impl ServerSession {
                 Some(Ok(())) => {
                     let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
                     self.lock().identities.push(identity.clone());
+                    self.config.credentials.note(kind.until(chain, now));
                     self.tell(|| Event::Proven(identity));
                 }
                 Some(Err(rejection)) => {
@@ -270,8 +286,18 @@ impl ServerSession {
         }
     }
 
-    /// Verifies an answer, away from the connection's task.
-    fn verify(self: Arc<Self>, answer: Answer) {
+    /// Has an answer verified, away from the connection's task.
+    fn submit(self: Arc<Self>, answer: Answer) {
+        let (pool, lane) = (self.config.pool.clone(), Arc::clone(&self.lane));
+        pool.submit(&lane, move || self.verify(answer));
+    }
+
+    /// Verifies an answer.
+    fn verify(&self, answer: Answer) {
+        let over = |state: &State| state.closing.is_some() || state.closed.is_some();
+        if over(&self.lock()) {
+            return;
+        }
         let (id, generic) = (answer.id, answer.generic);
         let verdict = answer.verify().map(|validated| match validated {
             Validated::Empty => None,
@@ -294,17 +320,22 @@ impl ServerSession {
                 let state = self.lock();
                 state.asks.get(&id).map(|ask| Arc::clone(&ask.credential))
             };
-            let outcomes: Vec<_> = match (&decided, &credential) {
+            let evaluate = |kind: &CredentialKind, proven: &Proven| {
+                let identity = evaluate(kind, proven, now)?;
+                let until = kind.until(identity.chain(), now);
+                Ok((identity, until))
+            };
+            let outcomes: Vec<Result<_, Denied>> = match (&decided, &credential) {
                 (None, _) => Vec::new(),
                 //= specs/client-certs.md#section-4.2.1
                 //# A server MAY ignore an accepted certificate altogether.
                 // A generic challenge may be answered with any credential; it grants all that accept it.
                 (Some(proven), None) if generic => {
-                    kinds.iter().map(|kind| evaluate(kind, proven, now)).collect()
+                    kinds.iter().map(|kind| evaluate(kind, proven)).collect()
                 }
                 (Some(_), None) => Vec::new(),
                 (Some(proven), Some(name)) => match kinds.get(name) {
-                    Some(wanted) => vec![evaluate(&wanted.kind, proven, now)],
+                    Some(wanted) => vec![evaluate(&wanted.kind, proven)],
                     None => vec![Err(Denied::UnknownCredential)],
                 },
             };
@@ -314,9 +345,12 @@ impl ServerSession {
                 continue;
             }
             let mut replaced = Vec::new();
-            for identity in outcomes.iter().flatten() {
+            for (identity, until) in outcomes.iter().flatten() {
                 replaced.extend(state.grant(identity.clone()));
+                self.config.credentials.note(*until);
             }
+            let outcomes: Vec<Outcome> =
+                outcomes.into_iter().map(|outcome| outcome.map(|(identity, _)| identity)).collect();
             let ask = if generic {
                 state.verifying -= 1;
                 None
@@ -363,10 +397,13 @@ impl ServerSession {
             .identities()
             .into_iter()
             .filter_map(|identity| match kinds.get(identity.credential()) {
-                Some(wanted) => {
-                    let refused = wanted.kind.still_grants(&identity, now).err();
-                    refused.map(|reason| (identity, Loss::Rejected(reason)))
-                }
+                Some(wanted) => match wanted.kind.still_grants(&identity, now) {
+                    Ok(()) => {
+                        self.config.credentials.note(wanted.kind.until(identity.chain(), now));
+                        None
+                    }
+                    Err(reason) => Some((identity, Loss::Rejected(reason))),
+                },
                 None => Some((identity, Loss::NotConfigured)),
             })
             .collect();
@@ -552,12 +589,15 @@ impl Link for ServerLink {
         if turn.is_some() {
             session.tell(|| Event::Delayed);
         }
-        tokio::spawn(async move {
-            if let Some(turn) = turn {
-                sleep_until(turn).await;
+        match turn {
+            None => session.submit(answer),
+            Some(turn) => {
+                tokio::spawn(async move {
+                    sleep_until(turn).await;
+                    session.submit(answer);
+                });
             }
-            session.verify(answer);
-        });
+        }
         // The answer made room for what waits behind the limit.
         self.0.wake();
         Ok(())

@@ -106,6 +106,8 @@ async fn of_refusals_ends_the_questions(version: Version) {
         let challenge = client.get_and_be_asked(1 + 2 * turn, "/user").await;
         let refusal = client.secrets().decline(&challenge);
         client.wire.send(&certificate(&refusal)).await;
+        // Until then the next request would wait for the same answer.
+        assert_eq!(client.wire.response(1 + 2 * turn).await, Some(403));
     }
     let stream = 1 + 2 * 4096;
     client.wire.request(stream, "/user").await;
