@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign_trust::RevocationList;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -21,7 +22,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::credential::RevocationList;
 use crate::live::Live;
 use crate::metrics;
 use crate::reload::Reloader;
@@ -199,8 +199,8 @@ fn readiness(watched: &Watched) -> Response<Full<Bytes>> {
 fn state_of<'a>(credential: &'a str, list: &'a RevocationList, now: UnixTime) -> ListState<'a> {
     ListState {
         credential,
-        file: &list.file,
-        next_update: list.next_update,
+        file: list.label(),
+        next_update: list.next_update().as_secs(),
         stale: list.is_stale(now),
     }
 }

@@ -11,6 +11,7 @@ use countersign::server::{ServerCertificate, ServerCertificates};
 use countersign_proto::Rejection;
 use http::{HeaderMap, Method, Request, Uri, Version, header::HOST};
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use serde::Serialize;
 
 use crate::caller::Caller;

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use countersign::server::{Acceptor, AuthConfig, CredentialKind, ServerCertificates};
+use countersign::server::{
+    Acceptor, AuthConfig, CredentialKind, ServerCertificates, VerificationPool,
+};
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 
@@ -18,7 +20,10 @@ use crate::server::{GatewayError, MAX_FRAME};
 /// Joins both, only to see whether they fit together.
 pub(crate) fn check(config: &Config) -> Result<(), GatewayError> {
     let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
-    let _ = Acceptor::new(Arc::new(tls(config)?), Arc::new(auth(config, certificates)?));
+    let _ = Acceptor::new(
+        Arc::new(tls(config)?),
+        Arc::new(auth(config, certificates, VerificationPool::default())?),
+    );
     Ok(())
 }
 
@@ -51,6 +56,7 @@ pub(crate) fn tls(config: &Config) -> Result<ServerConfig, rustls::Error> {
 pub(crate) fn auth(
     config: &Config,
     certificates: Arc<ServerCertificates>,
+    pool: VerificationPool,
 ) -> Result<AuthConfig, countersign::server::ConfigError> {
     let mut builder = AuthConfig::builder(Arc::clone(&config.provider))
         .generic_challenges(config.pool.generic_challenges)
@@ -60,7 +66,8 @@ pub(crate) fn auth(
         .max_frame_len(MAX_FRAME as usize)
         .code_points(config.protocol.code_points)
         .message_type(config.protocol.message_type)
-        .server_certificates(certificates);
+        .server_certificates(certificates)
+        .verification_pool(pool);
     for kind in kinds(config) {
         builder = builder.credential(kind);
     }
@@ -75,8 +82,13 @@ pub(crate) fn kinds(config: &Config) -> Vec<CredentialKind> {
 fn kind(credential: Credential) -> CredentialKind {
     let Credential { name, verifier, constraint, ask_on_connect, accept_handshake, .. } =
         credential;
-    let mut kind =
-        CredentialKind::new(name, verifier).constraint(move |chain| constraint.check(chain));
+    let path = Arc::clone(&verifier);
+    let mut kind = CredentialKind::new(name, verifier)
+        .constraint(move |chain| constraint.check(chain))
+        .holds_until(move |chain, now| {
+            let (leaf, rest) = chain.split_first()?;
+            path.verify(leaf, rest, now).ok().map(|verified| verified.until)
+        });
     if ask_on_connect {
         kind = kind.ask_on_connect();
     }

@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     pub(crate) challenges_per_connection: u32,
     /// Authenticators that are verified per second, with as many at once; further ones wait.
     pub(crate) authenticators_per_second: NonZeroU32,
+    /// Chains of certificates that are remembered as verified.
+    pub(crate) verified_chains: u32,
     /// The time for a TLS handshake.
     pub(crate) handshake: Duration,
     /// The time for a request's header section in HTTP/1.1, also the time to wait for the next
@@ -53,6 +55,7 @@ impl Default for Limits {
             held_requests: 10_000,
             challenges_per_connection: 16,
             authenticators_per_second: NonZeroU32::new(2_000).unwrap_or(NonZeroU32::MIN),
+            verified_chains: 16_384,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(30),
             body: Duration::from_secs(30),

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use countersign::h3;
-use countersign::server::{Acceptor, AuthConfig, ServerCertificates};
+use countersign::server::{Acceptor, AuthConfig, ServerCertificates, VerificationPool};
+use countersign_trust::{ChainStats, RevocationList, VerifiedChains};
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -15,7 +16,7 @@ use crate::caller::{names_in, parse};
 use crate::certificates::offers;
 use crate::config::Config;
 use crate::connection::Shared;
-use crate::credential::{Credential, RevocationList};
+use crate::credential::Credential;
 use crate::headers::Via;
 use crate::limits::Limits;
 use crate::names::Name;
@@ -34,12 +35,18 @@ pub(crate) struct State {
     pub(crate) http3: Option<h3::Acceptor>,
     auth: Arc<AuthConfig>,
     revocation_lists: Vec<(Arc<str>, Arc<RevocationList>)>,
+    chains: Arc<VerifiedChains>,
 }
 
 impl State {
     /// The revocation lists, each with the credential that it is for.
     pub(crate) fn revocation_lists(&self) -> impl Iterator<Item = (&str, &RevocationList)> {
         self.revocation_lists.iter().map(|(credential, list)| (&**credential, &**list))
+    }
+
+    /// The chains that are remembered as verified.
+    pub(crate) fn chains(&self) -> &VerifiedChains {
+        &self.chains
     }
 
     /// A list of which `previous` had a later issue.
@@ -70,10 +77,11 @@ impl State {
         config: &Config,
         udp: Option<SocketAddr>,
         certificates: Arc<ServerCertificates>,
+        pool: VerificationPool,
         previous: Option<&Self>,
     ) -> Result<Self, GatewayError> {
         let limits = config.limits;
-        let auth = Arc::new(handshake::auth(config, Arc::clone(&certificates))?);
+        let auth = Arc::new(handshake::auth(config, Arc::clone(&certificates), pool)?);
         let http3 = match udp {
             Some(_) => {
                 let tls = quic::tls(handshake::tls(config)?);
@@ -106,7 +114,8 @@ impl State {
             lists.into_iter().map(move |list| (Arc::clone(&name), list))
         };
         let revocation_lists = config.credentials.iter().flat_map(lists).collect();
-        Ok(Self { shared, acceptor, http3, auth, revocation_lists })
+        let chains = Arc::clone(&config.chains);
+        Ok(Self { shared, acceptor, http3, auth, revocation_lists, chains })
     }
 }
 
@@ -115,7 +124,11 @@ pub(crate) struct Live {
     current: ArcSwap<State>,
     /// What clients are offered, of all configurations.
     certificates: Arc<ServerCertificates>,
+    /// Where proofs are verified, for all configurations.
+    pool: VerificationPool,
     meters: Meters,
+    /// What became of lookups under earlier configurations.
+    chains: Mutex<ChainStats>,
     /// The rules for asking of earlier configurations that still have connections.
     earlier: Mutex<Vec<Weak<AuthConfig>>>,
     /// Told of each replacement.
@@ -125,18 +138,30 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn new(config: &Config, udp: Option<SocketAddr>) -> Result<Self, GatewayError> {
         let certificates = Arc::new(ServerCertificates::new(offers(&config.certificates)));
-        let meters = Meters::default();
-        let state = State::new(config, udp, Arc::clone(&certificates), None)?;
+        let (meters, pool) = <(Meters, VerificationPool)>::default();
+        let state = State::new(config, udp, Arc::clone(&certificates), pool.clone(), None)?;
         state.count_by(&meters);
         meters.audit.switch(meters.audit.open(config.audit.as_ref())?);
         let current = ArcSwap::from_pointee(state);
         let (earlier, replaced) = (Mutex::default(), watch::Sender::default());
-        Ok(Self { current, certificates, meters, earlier, replaced })
+        let chains = Mutex::default();
+        Ok(Self { current, certificates, pool, meters, chains, earlier, replaced })
     }
 
     /// Changes with each configuration from now on.
     pub(crate) fn replaced(&self) -> watch::Receiver<()> {
         self.replaced.subscribe()
+    }
+
+    /// How much waits to be verified.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    /// What became of lookups of chains, over all configurations.
+    pub(crate) fn chain_stats(&self) -> ChainStats {
+        let before = *self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        before.and(self.current.load().chains.stats())
     }
 
     /// What is counted, over all configurations.
@@ -162,9 +187,10 @@ impl Live {
         config: &Config,
         udp: Option<SocketAddr>,
     ) -> Result<usize, GatewayError> {
-        let state = State::new(config, udp, Arc::clone(&self.certificates), Some(&self.state()))?;
+        let (certificates, pool) = (Arc::clone(&self.certificates), self.pool.clone());
+        let state = State::new(config, udp, certificates, pool, Some(&self.state()))?;
         if let Some(list) = state.outdated_list(&self.state()) {
-            return Err(GatewayError::OutdatedRevocationList { file: list.file.clone() });
+            return Err(GatewayError::OutdatedRevocationList { file: list.label().to_owned() });
         }
         let audit = self.meters.audit.open(config.audit.as_ref())?;
         state.count_by(&self.meters);
@@ -179,6 +205,9 @@ impl Live {
         }
         self.certificates.replace(offers(&config.certificates));
         let previous = self.current.swap(Arc::new(state));
+        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        *chains = chains.and(previous.chains.stats());
+        drop(chains);
         previous.shared.upstreams.retire(&self.shared().upstreams);
         self.meters.audit.switch(audit);
         self.replaced.send_replace(());

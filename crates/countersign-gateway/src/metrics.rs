@@ -166,6 +166,7 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     }
     registry.register("limits_reached", "How often a limit refused, put off or cut off", limits);
 
+    register_verification(&mut registry, live);
     let (written, lost) = live.meters().audit.totals();
     registry.register(
         "audit_lines_written",
@@ -209,8 +210,10 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     );
     let lists: Family<OfList, Gauge> = Family::default();
     for (credential, list) in live.state().revocation_lists() {
-        let labels = OfList { credential: credential.to_owned(), file: list.file.clone() };
-        lists.get_or_create(&labels).set(i64::try_from(list.next_update).unwrap_or(i64::MAX));
+        let labels = OfList { credential: credential.to_owned(), file: list.label().to_owned() };
+        lists
+            .get_or_create(&labels)
+            .set(i64::try_from(list.next_update().as_secs()).unwrap_or(i64::MAX));
     }
     registry.register_with_unit(
         "revocation_list_next_update",
@@ -221,6 +224,32 @@ pub(crate) fn render(live: &Live, reloader: &Reloader) -> Result<String, std::fm
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLookup {
+    outcome: &'static str,
+}
+
+fn register_verification(registry: &mut Registry, live: &Live) {
+    let stats = live.chain_stats();
+    let lookups = [("hit", stats.hits), ("miss", stats.misses), ("shared", stats.shared)];
+    let series = |(outcome, number)| (OfLookup { outcome }, ConstCounter::new(number));
+    registry.register(
+        "chain_lookups",
+        "Chains of certificates that were remembered (hit), verified (miss), or being verified for somebody else (shared)",
+        Series(lookups.map(series).into()),
+    );
+    registry.register(
+        "chains_remembered",
+        "Chains of certificates that are remembered as verified",
+        ConstGauge::new(live.state().chains().len()),
+    );
+    registry.register(
+        "verifications_waiting",
+        "Proofs that wait to be verified",
+        ConstGauge::new(live.waiting() as u64),
+    );
 }
 
 fn register_requests(registry: &mut Registry, requests: &Requests) {

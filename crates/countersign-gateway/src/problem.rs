@@ -338,6 +338,7 @@ mod tests {
             (Denial::Rejected(Rejection::Revoked), "revoked"),
             (Denial::Rejected(Rejection::Untrusted), "untrusted"),
             (Denial::Rejected(Rejection::RevocationUnknown), "untrusted"),
+            (Denial::Rejected(Rejection::RevocationStale), "untrusted"),
             (Denial::Rejected(Rejection::WrongPurpose), "untrusted"),
             (Denial::Rejected(Rejection::WrongName), "untrusted"),
         ] {

@@ -52,6 +52,11 @@ impl Session {
         &self.whence
     }
 
+    /// Completes once an identity has come or gone, from the call on.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.auth.changed()
+    }
+
     /// The tunnels in its connection.
     pub(crate) fn tunnels(&self) -> &Tunnels {
         &self.tunnels

@@ -182,6 +182,7 @@ pub(crate) fn rejected(rejection: Rejection) -> &'static str {
         Rejection::Expired => "expired",
         Rejection::Revoked => "revoked",
         Rejection::RevocationUnknown => "revocation-unknown",
+        Rejection::RevocationStale => "revocation-stale",
         Rejection::WrongPurpose => "wrong-purpose",
         Rejection::WrongName => "wrong-name",
         _ => "other",

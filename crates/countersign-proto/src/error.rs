@@ -15,9 +15,12 @@ pub enum Rejection {
     /// On a revocation list.
     #[error("the certificate has been revoked")]
     Revoked,
-    /// The revocation list is missing, stale or unusable, so nothing is known.
+    /// Nobody knows whether it was revoked: there is no usable revocation list of its issuer.
     #[error("the certificate's revocation status cannot be determined")]
     RevocationUnknown,
+    /// The revocation list of its issuer is past its nextUpdate.
+    #[error("the revocation list for the certificate is out of date")]
+    RevocationStale,
     /// The extended key usage does not allow client authentication, or lacks what is required.
     #[error("the certificate's extended key usage does not fit")]
     WrongPurpose,
@@ -41,9 +44,9 @@ impl From<&rustls::Error> for Rejection {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => Self::Expired,
             CertificateError::Revoked => Self::Revoked,
-            CertificateError::UnknownRevocationStatus
-            | CertificateError::ExpiredRevocationList
-            | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
+            CertificateError::UnknownRevocationStatus => Self::RevocationUnknown,
+            CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationStale,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Self::WrongPurpose
             }
@@ -112,10 +115,10 @@ mod tests {
             (CertificateError::NotValidYetContext { time, not_before }, Rejection::Expired),
             (CertificateError::Revoked, Rejection::Revoked),
             (CertificateError::UnknownRevocationStatus, Rejection::RevocationUnknown),
-            (CertificateError::ExpiredRevocationList, Rejection::RevocationUnknown),
+            (CertificateError::ExpiredRevocationList, Rejection::RevocationStale),
             (
                 CertificateError::ExpiredRevocationListContext { time, next_update },
-                Rejection::RevocationUnknown,
+                Rejection::RevocationStale,
             ),
             (CertificateError::InvalidPurpose, Rejection::WrongPurpose),
             (

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use countersign_trust::{
+    ChainVerifier, Revocation, RevocationList, TrustError, UnknownStatus, VerifiedChains,
+};
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -9,7 +13,7 @@ use toml::de::DeValue;
 use super::files;
 use super::keys::{Key, Keys, Kind};
 use super::table::{At, Table};
-use crate::credential::{self, Constraint, Credential, CrlPolicy, PURPOSES};
+use crate::credential::{Constraint, Credential, PURPOSES};
 use crate::names::Pattern;
 
 pub(super) const KEYS: Keys = &[
@@ -64,9 +68,10 @@ pub(super) const NAME_PATTERN: Kind = Kind::Text("^[!-~]+$");
 pub(crate) fn read(
     table: Table<'_>,
     provider: &Arc<CryptoProvider>,
+    known: &Arc<VerifiedChains>,
 ) -> (Vec<Credential>, Vec<Arc<str>>) {
     let mut credentials = Vec::new();
-    let mut lists = files::RevocationLists::default();
+    let mut lists = files::RevocationLists::new(provider.signature_verification_algorithms);
     let mut names: Vec<Arc<str>> = Vec::new();
     for (key, value) in table.entries() {
         let name: Arc<str> = (&**key.get_ref()).into();
@@ -78,7 +83,7 @@ pub(crate) fn read(
             );
         }
         names.push(Arc::clone(&name));
-        credentials.extend(one(&table, name, value, provider, &mut lists));
+        credentials.extend(one(&table, name, value, provider, &mut lists, known));
     }
     (credentials, names)
 }
@@ -94,7 +99,8 @@ fn one(
     name: Arc<str>,
     value: &Spanned<DeValue<'_>>,
     provider: &Arc<CryptoProvider>,
-    known: &mut files::RevocationLists,
+    loaded: &mut files::RevocationLists,
+    known: &Arc<VerifiedChains>,
 ) -> Option<Credential> {
     let source = parent.source();
     let title = format!("[credentials.{name}]");
@@ -125,14 +131,14 @@ fn one(
         }
         Some(list) => list
             .iter()
-            .map(|name| known.read(source, name))
+            .map(|name| loaded.read(source, name))
             .collect::<Option<Vec<_>>>()
             .map(|lists| lists.concat()),
         None if table.get("crl").is_some() => None,
         None => Some(Vec::new()),
     };
     let (trust, roots, lists) = (trust?, roots?, lists?);
-    let policies = [("require", CrlPolicy::Require), ("if-present", CrlPolicy::IfPresent)];
+    let policies = [("require", UnknownStatus::Refuse), ("if-present", UnknownStatus::Pass)];
     let policy = table.word("crl_policy", &policies);
     if lists.is_empty() && policy.is_some() {
         source.mistake(
@@ -142,10 +148,10 @@ fn one(
         );
         return None;
     }
-    match credential::verifier(provider, roots, lists.clone(), policy.unwrap_or_default()) {
+    match verifier(provider, roots, &lists, policy.unwrap_or_default()) {
         Ok(verifier) => Some(Credential {
             name,
-            verifier,
+            verifier: Arc::new(verifier.remember_in(known)),
             constraint,
             ask_on_connect,
             accept_handshake,
@@ -160,6 +166,20 @@ fn one(
             None
         }
     }
+}
+
+fn verifier(
+    provider: &CryptoProvider,
+    roots: Arc<RootCertStore>,
+    lists: &[Arc<RevocationList>],
+    unknown: UnknownStatus,
+) -> Result<ChainVerifier, TrustError> {
+    for list in lists {
+        list.check_signature(&roots.roots)?;
+    }
+    let lists = lists.iter().map(|list| Arc::clone(list) as Arc<dyn Revocation>);
+    let verifier = ChainVerifier::new(roots, provider.signature_verification_algorithms)?;
+    Ok(verifier.ask(lists.collect(), unknown))
 }
 
 /// A list of name patterns, not empty.

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use countersign_trust::{RevocationList, UnusableList};
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
@@ -18,7 +19,6 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use super::diagnostic::Source;
 use super::input::Input;
 use super::table::At;
-use crate::credential::{RevocationList, UnusableList};
 
 /// Reads the file that `name` names.
 fn read(source: &Source<'_>, name: &At<&str>, what: &str) -> Option<(PathBuf, Vec<u8>)> {
@@ -78,10 +78,16 @@ pub(crate) fn trust(source: &Source<'_>, name: &At<&str>) -> Option<Arc<RootCert
 }
 
 /// The revocation lists of one configuration. Who names the same list shares it.
-#[derive(Default)]
-pub(crate) struct RevocationLists(HashMap<(String, Vec<u8>), Arc<RevocationList>>);
+pub(crate) struct RevocationLists {
+    known: HashMap<(String, Vec<u8>), Arc<RevocationList>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl RevocationLists {
+    pub(crate) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { known: HashMap::new(), algorithms }
+    }
+
     /// Reads a file with one or more lists.
     pub(crate) fn read(
         &mut self,
@@ -125,11 +131,11 @@ impl RevocationLists {
         der: &CertificateRevocationListDer<'_>,
     ) -> Result<Arc<RevocationList>, UnusableList> {
         let digest = digest(&SHA256, der).as_ref().to_vec();
-        match self.0.entry((file.to_owned(), digest)) {
+        match self.known.entry((file.to_owned(), digest)) {
             Entry::Occupied(known) => Ok(Arc::clone(known.get())),
             Entry::Vacant(new) => {
                 let now = UnixTime::now();
-                let list = RevocationList::new(file, der, now)?;
+                let list = RevocationList::new(file, der, self.algorithms, now)?;
                 if list.is_stale(now) {
                     tracing::warn!(
                         list = file,

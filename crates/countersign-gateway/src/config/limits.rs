@@ -65,6 +65,12 @@ pub(super) const KEYS: Keys = &[
         "Authenticators verified per second, and as many at once; further ones wait.",
     ),
     Key::default(
+        "verified_chains",
+        Kind::Integer(0, 1_000_000),
+        "16384",
+        "Chains of certificates that are remembered as verified, about 300 bytes each; with 0 none is.",
+    ),
+    Key::default(
         "handshake_timeout",
         Kind::Duration,
         "\"10s\"",
@@ -120,6 +126,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Limits> {
         number(&table, "held_requests", &mut limits.held_requests),
         number(&table, "challenges_per_connection", &mut limits.challenges_per_connection),
         number(&table, "authenticators_per_second", &mut limits.authenticators_per_second),
+        number(&table, "verified_chains", &mut limits.verified_chains),
         time(&table, "handshake_timeout", &mut limits.handshake),
         time(&table, "header_timeout", &mut limits.headers),
         time(&table, "body_timeout", &mut limits.body),
@@ -263,7 +270,7 @@ gateway.toml:4:1: unknown key `idel_timeout` in [limits]
    = did you mean `idle_timeout`? known keys: `connections`, `connections_per_address`, \
 `handshakes_per_second`, `streams`, `header_bytes`, `body_bytes`, \
 `held_requests_per_connection`, `held_requests`, `challenges_per_connection`, \
-`authenticators_per_second`, `handshake_timeout`, `header_timeout`, `body_timeout`, `idle_timeout`, `closing_timeout`, `drain_timeout`"
+`authenticators_per_second`, `verified_chains`, `handshake_timeout`, `header_timeout`, `body_timeout`, `idle_timeout`, `closing_timeout`, `drain_timeout`"
         );
     }
 }

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_trust::VerifiedChains;
 use rustls::crypto::CryptoProvider;
 use toml::de::DeTable;
 
@@ -115,6 +116,8 @@ pub struct Config {
     /// The first is the default. Never empty.
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) credentials: Vec<Credential>,
+    /// What `credentials` have verified.
+    pub(crate) chains: Arc<VerifiedChains>,
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
     /// Where the audit log goes, if there is one.
@@ -203,14 +206,17 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let listen = listen(&root);
     let certificates = tls::read(&root, &provider);
+    let limits = limits::read(&root);
+    let capacity = limits.unwrap_or_default().verified_chains;
+    let chains = Arc::new(VerifiedChains::new(capacity.into()));
     let (credentials, names) = match root.table("credentials") {
         Some(At { value, span }) => {
-            credentials::read(Table::open(source, "[credentials]", value, span), &provider)
+            let table = Table::open(source, "[credentials]", value, span);
+            credentials::read(table, &provider, &chains)
         }
         None => (Vec::new(), Vec::new()),
     };
     let pool = pool(&root);
-    let limits = limits::read(&root);
     let audit = audit::read(&root);
     let upstreams = upstreams::read(&root, &provider);
     let routes = routes::read(&root, &names, &upstreams);
@@ -222,6 +228,7 @@ fn read(source: &Source<'_>, document: &toml::Spanned<DeTable<'_>>) -> Option<Co
         http3,
         certificates: certificates?,
         credentials,
+        chains,
         pool: pool?,
         limits: limits?,
         audit: audit?,

@@ -17,9 +17,9 @@ use crate::audit::Audit;
 use crate::config::Input;
 
 /// How long the folders must have been quiet: whoever writes several files is let finish.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_millis(200);
 /// How long they may be noisy at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(600);
 /// How often the contents are looked at, whatever was noticed: some file systems tell of nothing.
 const PERIOD: Duration = Duration::from_secs(60);
 

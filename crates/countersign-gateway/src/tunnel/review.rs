@@ -16,7 +16,7 @@ use crate::problem::Denial;
 use crate::session::Session;
 use crate::upstream::Upstream;
 
-/// How often a tunnel is decided about anew, besides after each reload: certificates run out.
+/// How often a tunnel is decided about anew, besides after each reload and each change of identities.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a tunnel was decided by.
@@ -58,8 +58,13 @@ impl Review {
     /// Waits until the tunnel would not be let pass any more, or would lead elsewhere.
     pub(super) async fn refused(&self) {
         let mut replaced = self.live.replaced();
-        while self.is_admitted().await {
+        loop {
+            let changed = self.session.changed();
+            if !self.is_admitted().await {
+                return;
+            }
             tokio::select! {
+                () = changed => {}
                 // The sender is as long there as the configuration.
                 _ = replaced.changed() => {}
                 () = sleep_until(Instant::now() + INTERVAL) => {}

@@ -167,7 +167,7 @@ async fn an_address_that_is_taken_is_told_at_the_start() {
 }
 
 /// The value of the metric whose line begins with `name`, labels included.
-fn metric(text: &str, name: &str) -> Option<f64> {
+pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.trim().parse().ok()
 }

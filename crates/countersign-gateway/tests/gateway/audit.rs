@@ -58,7 +58,7 @@ fn lines_of(gateway: &Running, file: &str) -> Vec<Value> {
 }
 
 /// Those of an event, once there are so many.
-async fn events(gateway: &Running, event: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn events(gateway: &Running, event: &str, count: usize) -> Vec<Value> {
     within(async {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         loop {

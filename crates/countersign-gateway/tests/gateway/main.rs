@@ -11,6 +11,7 @@ mod admin;
 mod audit;
 mod decisions;
 mod expectations;
+mod expiry;
 mod grpc;
 mod hostile;
 mod http1;

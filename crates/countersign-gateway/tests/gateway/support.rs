@@ -314,13 +314,13 @@ async fn bind(
     more: &[(&str, String)],
 ) -> (tempfile::TempDir, Result<Gateway, GatewayError>) {
     let files = tempfile::tempdir().unwrap();
+    for (name, content) in test_pki().files() {
+        std::fs::write(files.path().join(name), content).unwrap();
+    }
     for (name, content) in more {
         let path = files.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
-    }
-    for (name, content) in test_pki().files() {
-        std::fs::write(files.path().join(name), content).unwrap();
     }
     let file = files.path().join("gateway.toml");
     std::fs::write(&file, text).unwrap();
