@@ -5,6 +5,7 @@
 
 mod client;
 mod code_points;
+mod conform;
 mod demo;
 mod explain;
 mod failure;
@@ -15,7 +16,6 @@ mod names;
 mod pki;
 mod supervisor;
 mod telemetry;
-mod vectors;
 
 use std::process::ExitCode;
 
@@ -45,8 +45,8 @@ enum Command {
     Explain(explain::Args),
     /// Send requests over one connection and show the certificates that the server asks for
     Fetch(Box<fetch::Args>),
-    /// Test against known cases
-    Conform(vectors::Args),
+    /// Test a server, a client, or this implementation against known cases
+    Conform(conform::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => runtime.block_on(explain::run(&args)),
         // Says on its own what went wrong: once per URL, and not at all with --silent.
         Command::Fetch(args) => return runtime.block_on(fetch::run(*args)).into(),
-        Command::Conform(args) => vectors::run(&args),
+        Command::Conform(args) => runtime.block_on(conform::run(&args)),
     };
     // A lookup of a name may still be blocked in the system; nobody waits for it.
     runtime.shutdown_background();

@@ -141,6 +141,11 @@ impl Authority {
         self.root.clone()
     }
 
+    /// This authority's private key (PKCS#8), for who has to issue what [`Self::issue`] does not.
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(self.issuer.key().serialize_der().into())
+    }
+
     /// The root as PEM.
     pub fn root_pem(&self) -> String {
         certificate_pem(&self.root)

@@ -7,6 +7,7 @@ mod support;
 
 mod coalescing;
 mod commands;
+mod conform;
 mod explain;
 mod fetch;
 #[cfg(unix)]

@@ -1,10 +1,9 @@
-//! `countersign conform`: this implementation against known cases.
+//! `countersign conform vectors`: this implementation against known cases.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Subcommand;
 use exported_authenticator::stateless::{self, Offered, Validated};
 use exported_authenticator::{
     AuthenticatorHash, AuthenticatorRequest, Chain, Connection, Credential, ExporterValues,
@@ -21,19 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run test vectors for exported authenticators (RFC 9261); the exit code is 1 if any fails
-    Vectors(VectorArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct VectorArgs {
+pub(super) struct Args {
     /// The vectors, in the JSON format that vectors/README.md describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -112,8 +99,7 @@ struct Outcome<'a> {
     detail: String,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let Command::Vectors(args) = &args.command;
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let unusable =
         |reason: String| Failure::new(Exit::Failed, format!("{}: {reason}", args.file.display()));
     let text = fs::read_to_string(&args.file).map_err(|error| unusable(error.to_string()))?;

@@ -1,0 +1,206 @@
+//! What the server asks with.
+
+use super::ServerCase;
+use super::visit::{Next, Visit};
+use crate::authenticator::{Hash, Request, SCHEMES, extension};
+use crate::case::{Done, cases, failed, skipped};
+
+pub(super) const CASES: &[ServerCase] = cases! {
+    Must "client/4.1/s1" Both:
+        "AUTHENTICATOR_REQUESTS is sent on stream 0 or the control stream and is not empty.",
+        "a GET that needs a credential",
+        "such a frame, with requests that decode"
+        => |visit| looks(visit, |_| Ok(()));
+    Must "rfc9261/4/s1" Both:
+        "A request has only extensions that the registry allows in CertificateRequest.",
+        "a GET that needs a credential",
+        "requests with such extensions, each at most once, and GREASE"
+        => |visit| looks(visit, only_known_extensions);
+    Must "rfc9261/8.1/s1" Both:
+        "A server's request does not carry server_name.",
+        "a GET that needs a credential",
+        "requests without server_name"
+        => |visit| looks(visit, |request| match request.extension(extension::SERVER_NAME) {
+            None => Ok(()),
+            Some(_) => failed("server_name in a server's request"),
+        });
+    Must "rfc9261/7.1/s1" Both:
+        "A request includes signature_algorithms.",
+        "a GET that needs a credential",
+        "requests with at least one scheme that TLS 1.3 allows"
+        => |visit| looks(visit, has_schemes);
+    Should "rfc9261/5.2.2/s1" Both:
+        "No scheme that TLS 1.3 forbids for signatures is asked for.",
+        "a GET that needs a credential",
+        "requests without PKCS#1 v1.5 and SHA-1 in signature_algorithms"
+        => |visit| looks(visit, no_forbidden_schemes);
+    Should "rfc9261/4/s2" Both:
+        "The context of a request is unpredictable.",
+        "a GET that needs a credential, on three connections",
+        "three contexts of 8 bytes or more that differ in every eighth"
+        => unpredictable;
+    Must "rfc9261/4/s3" Both:
+        "The context of every request on a connection is another one.",
+        "GETs that need credentials, declined, so that the server asks again",
+        "different contexts"
+        => unique;
+    Should "client/5.2/s1" Both:
+        "A context is not used again on another connection.",
+        "a GET that needs a credential, on two connections",
+        "different contexts"
+        => |visit| contexts_differ(visit);
+    Must "client/4.1.4/s1" Both:
+        "No more requests are outstanding than the client announced.",
+        "a limit of 1, and three GETs for each path at once, answered one after the other",
+        "never more than one request that is not answered"
+        => within_the_limit;
+    Robustness "client/4.1/s2" Both:
+        "Answered requests make room for others.",
+        "a limit of 1, and GETs for two paths that need different credentials",
+        "success for both"
+        => replenished;
+    Robustness "client/1.1/s1" Both:
+        "What needs no credential is answered without a challenge.",
+        "a GET that needs none, on a connection that announced a limit of 4",
+        "success"
+        => none_needed;
+};
+
+async fn looks(visit: &Visit<'_>, check: fn(&Request) -> Done) -> Done {
+    let peer = visit.opened(4).await?;
+    let asked = visit.challenged_on(peer, visit.path(0)?).await?;
+    check(&asked.request)
+}
+
+fn only_known_extensions(request: &Request) -> Done {
+    for (at, (typ, _)) in request.extensions.iter().enumerate() {
+        if !extension::IN_REQUESTS.contains(typ) && !extension::is_grease(*typ) {
+            return failed(format!("extension {typ} in a request"));
+        }
+        if request.extensions.iter().take(at).any(|(earlier, _)| earlier == typ) {
+            return failed(format!("extension {typ} twice in a request"));
+        }
+    }
+    Ok(())
+}
+
+fn has_schemes(request: &Request) -> Done {
+    let offered = request.schemes();
+    let usable =
+        |number: &u16| SCHEMES.iter().any(|known| known.number == *number && known.allowed);
+    if offered.iter().any(usable) {
+        return Ok(());
+    }
+    failed(format!("signature_algorithms with {offered:04x?}"))
+}
+
+fn no_forbidden_schemes(request: &Request) -> Done {
+    // rsa_pkcs1_* and *_sha1 (RFC 8446, section 4.2.3).
+    let forbidden = [0x0201, 0x0203, 0x0401, 0x0501, 0x0601];
+    match request.schemes().into_iter().find(|scheme| forbidden.contains(scheme)) {
+        None => Ok(()),
+        Some(scheme) => failed(format!("scheme {scheme:#06x} in signature_algorithms")),
+    }
+}
+
+async fn context(visit: &Visit<'_>) -> Done<Vec<u8>> {
+    Ok(visit.challenged().await?.request.context)
+}
+
+async fn unpredictable(visit: &Visit<'_>) -> Done {
+    let contexts = [context(visit).await?, context(visit).await?, context(visit).await?];
+    let [first, second, third] = &contexts;
+    if contexts.iter().any(|context| context.len() < 8) {
+        return failed(format!("a context of {} bytes", first.len()));
+    }
+    for (one, other) in [(first, second), (second, third), (first, third)] {
+        let alike =
+            one.chunks(8).zip(other.chunks(8)).any(|(one, other)| one == other && one.len() == 8);
+        if alike {
+            return failed("contexts of two connections have eight bytes in common");
+        }
+    }
+    Ok(())
+}
+
+async fn contexts_differ(visit: &Visit<'_>) -> Done {
+    if context(visit).await? == context(visit).await? {
+        return failed("the same context on two connections");
+    }
+    Ok(())
+}
+
+async fn unique(visit: &Visit<'_>) -> Done {
+    let mut asked = visit.challenged().await?;
+    let mut contexts = vec![asked.request.context.clone()];
+    asked.peer.decline(&asked.request).await;
+    let mut streams = vec![asked.stream];
+    for path in &visit.target.paths {
+        streams.push(visit.get(&mut asked.peer, path).await);
+    }
+    for stream in streams {
+        while let Next::Requests(requests) = visit.next(&mut asked.peer, stream).await? {
+            for request in requests {
+                if contexts.contains(&request.context) {
+                    return failed("a context twice on a connection");
+                }
+                contexts.push(request.context.clone());
+                asked.peer.decline(&request).await;
+            }
+        }
+    }
+    if contexts.len() < 2 {
+        return skipped("the server asked only once");
+    }
+    Ok(())
+}
+
+async fn within_the_limit(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(1).await?;
+    visit.path(0)?;
+    let mut streams = Vec::new();
+    for path in visit.target.paths.iter().cycle().take(3 * visit.target.paths.len()) {
+        streams.push(visit.get(&mut peer, path).await);
+    }
+    for stream in streams {
+        loop {
+            match visit.next(&mut peer, stream).await? {
+                Next::Response(_) => break,
+                Next::Ended(how) => return failed(how),
+                Next::Requests(requests) => {
+                    if requests.len() > 1 {
+                        return failed(format!("{} requests at once", requests.len()));
+                    }
+                    // A public response is asked for meanwhile, so that others have time to come.
+                    if let Some(public) = &visit.target.public {
+                        let stream = visit.get(&mut peer, public).await;
+                        visit.status_unasked(&mut peer, stream).await?;
+                    } else if peer.came(visit.target.points.requests).is_some() {
+                        return failed("a request while another one was outstanding");
+                    }
+                    for request in requests {
+                        peer.decline(&request).await;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn replenished(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(1).await?;
+    let first = visit.get(&mut peer, visit.path(0)?).await;
+    let second = visit.get(&mut peer, visit.path(1)?).await;
+    visit.granted(&mut peer, first).await?;
+    visit.granted(&mut peer, second).await
+}
+
+async fn none_needed(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(4).await?;
+    let stream = visit.get(&mut peer, visit.public()?).await;
+    visit.granted(&mut peer, stream).await
+}
+
+/// The hash that most cases run with is not the only one.
+pub(super) const OTHER_HASH: Hash = Hash::Sha384;

@@ -1,0 +1,381 @@
+//! The server under test, and the steps that cases against it have in common.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::authenticator::{Hash, Request, Secrets};
+use crate::case::{Done, Version, failed, skipped};
+use crate::code_points::CodePoints;
+use crate::identity::{Identity, Mint, Wanted};
+use crate::raw::{Arrival, Event, Peer, fields, kind};
+use crate::tls;
+
+/// What is known about the server.
+#[derive(Debug)]
+pub struct Target {
+    /// Where it listens, for TCP and UDP.
+    pub address: SocketAddr,
+    /// Its name, for TLS.
+    pub host: String,
+    /// The authority of requests.
+    pub authority: String,
+    /// What judges the server's certificate.
+    pub verifier: Arc<dyn ServerCertVerifier>,
+    /// The numbers in use.
+    pub points: CodePoints,
+    /// How long to wait for anything.
+    pub patience: Duration,
+    /// A path that needs no credential.
+    pub public: Option<String>,
+    /// Paths that need one credential each.
+    pub paths: Vec<String>,
+    /// What the server accepts for the paths.
+    pub identities: Vec<Identity>,
+    /// What the server must not accept for the first path.
+    pub rejected: Vec<Identity>,
+    /// What makes identities that the server accepts for the first path.
+    pub mint: Option<Mint>,
+    /// Somebody whom the server does not trust.
+    pub stranger: Identity,
+}
+
+/// A case's view of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The server.
+    pub target: &'a Target,
+    /// The version to speak.
+    pub version: Version,
+}
+
+/// A client that was asked for a credential.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) peer: Peer,
+    /// The stream of the request for the path.
+    pub(super) stream: u64,
+    /// The request that an identity suits; it is the oldest outstanding.
+    pub(super) request: Request,
+}
+
+impl<'a> Visit<'a> {
+    /// A client whose handshake is done.
+    pub(super) async fn connect(&self) -> Done<Peer> {
+        self.connect_with(self.tls(Hash::Sha256)?, Hash::Sha256).await
+    }
+
+    /// What handshakes are made with.
+    pub(super) fn tls(&self, hash: Hash) -> Done<Arc<ClientConfig>> {
+        Ok(Arc::new(tls::client(&self.target.verifier, hash, self.version)?))
+    }
+
+    /// The same with the memory of earlier connections in `config`.
+    pub(super) async fn connect_with(&self, config: Arc<ClientConfig>, hash: Hash) -> Done<Peer> {
+        let target = self.target;
+        let connecting = async {
+            match self.version {
+                Version::Http2 => self.connect_tls(config, hash).await,
+                Version::Http3 => self.connect_quic(config, hash).await,
+            }
+        };
+        match timeout(target.patience, connecting).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => failed(format!("no connection within {:?}", target.patience)),
+        }
+    }
+
+    async fn connect_tls(&self, config: Arc<ClientConfig>, hash: Hash) -> Result<Peer, String> {
+        let target = self.target;
+        let tcp = TcpStream::connect(target.address).await;
+        let tcp = tcp.map_err(|error| format!("{}: {error}", target.address))?;
+        let _ = tcp.set_nodelay(true);
+        let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
+        let stream = TlsConnector::from(config)
+            .connect(name, tcp)
+            .await
+            .map_err(|error| format!("the TLS handshake failed: {error}"))?;
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol() != Some(b"h2") {
+            return Err("the server does not speak HTTP/2".to_owned());
+        }
+        let secrets = Secrets::export(hash, |value, label| {
+            session.export_keying_material(value, label, Some(&[])).map(|_| ())
+        })
+        .map_err(|error| error.to_string())?;
+        Ok(Peer::over_tls(stream.into(), secrets, target.points, target.patience))
+    }
+
+    async fn connect_quic(&self, config: Arc<ClientConfig>, hash: Hash) -> Result<Peer, String> {
+        let target = self.target;
+        let local = match target.address {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let endpoint = quinn::Endpoint::client(local).map_err(|error| error.to_string())?;
+        let config = tls::quic_client(config.as_ref().clone())?;
+        let connection = endpoint
+            .connect_with(config, target.address, &target.host)
+            .map_err(|error| error.to_string())?
+            .await
+            .map_err(|error| format!("the QUIC handshake failed: {error}"))?;
+        let secrets = Secrets::export(hash, |value, label| {
+            connection.export_keying_material(value, label, &[])
+        })
+        .map_err(|_| "QUIC's exporter failed".to_owned())?;
+        Ok(Peer::over_quic(connection, secrets, target.points, target.patience))
+    }
+
+    /// What a client that takes part announces.
+    pub(super) fn announcing(&self, limit: u64) -> Vec<(u64, u64)> {
+        vec![(self.target.points.client_cert_auth.into(), limit)]
+    }
+
+    /// A client that has announced `limit` to a server which takes part.
+    pub(super) async fn opened(&self, limit: u64) -> Done<Peer> {
+        let mut peer = self.connect().await?;
+        peer.open(&self.announcing(limit)).await?;
+        self.takes_part(&peer)?;
+        Ok(peer)
+    }
+
+    pub(super) fn takes_part(&self, peer: &Peer) -> Done {
+        match peer.setting(self.target.points.client_cert_auth) {
+            Some(1..) => Ok(()),
+            Some(0) | None => {
+                skipped("the server does not announce SETTINGS_HTTP_CLIENT_CERT_AUTH")
+            }
+        }
+    }
+
+    /// A client that has announced support for certificates of servers too.
+    pub(super) async fn opened_for_both(&self, limit: u64) -> Done<Peer> {
+        let mut peer = self.connect().await?;
+        let mut settings = self.announcing(limit);
+        settings.push((self.target.points.server_cert_auth.into(), 1));
+        peer.open(&settings).await?;
+        if peer.setting(self.target.points.server_cert_auth) == Some(1) {
+            return Ok(peer);
+        }
+        skipped("the server does not announce SETTINGS_HTTP_SERVER_CERT_AUTH")
+    }
+
+    /// The path with this number among those that need a credential.
+    pub(super) fn path(&self, number: usize) -> Done<&'a str> {
+        match self.target.paths.get(number) {
+            Some(path) => Ok(path),
+            None => skipped(format!("it needs {} --path", number + 1)),
+        }
+    }
+
+    /// A path that needs no credential.
+    pub(super) fn public(&self) -> Done<&'a str> {
+        match &self.target.public {
+            Some(path) => Ok(path),
+            None => skipped("it needs --public"),
+        }
+    }
+
+    /// An identity of the mint.
+    pub(super) fn minted(&self, wanted: Wanted) -> Done<Identity> {
+        match &self.target.mint {
+            Some(mint) => mint.issue(wanted),
+            None => skipped("it needs --issuer"),
+        }
+    }
+
+    /// Sends a GET.
+    pub(super) async fn get(&self, peer: &mut Peer, path: &str) -> u64 {
+        peer.get(&self.target.authority, path).await
+    }
+
+    /// A client that announced 4, asked for the first path and was asked who it is.
+    pub(super) async fn challenged(&self) -> Done<Asked> {
+        let peer = self.opened(4).await?;
+        self.challenged_on(peer, self.path(0)?).await
+    }
+
+    /// The same on a connection that is open, for any path.
+    pub(super) async fn challenged_on(&self, mut peer: Peer, path: &str) -> Done<Asked> {
+        let stream = self.get(&mut peer, path).await;
+        loop {
+            match self.next(&mut peer, stream).await? {
+                Next::Requests(requests) => {
+                    // Those before it may be for something else, and have to be answered first.
+                    for request in requests {
+                        if self.suits(&request) {
+                            return Ok(Asked { peer, stream, request });
+                        }
+                        peer.decline(&request).await;
+                    }
+                }
+                Next::Response(status) => {
+                    return failed(format!(
+                        "{path} was answered with {status} and no request that --identity suits"
+                    ));
+                }
+                Next::Ended(how) => return failed(format!("{how} instead of a request")),
+            }
+        }
+    }
+
+    fn suits(&self, request: &Request) -> bool {
+        self.target.identities.is_empty() || self.find(request).is_some()
+    }
+
+    fn find(&self, request: &Request) -> Option<&'a Identity> {
+        let (offered, authorities) = (request.schemes(), request.authorities());
+        self.target.identities.iter().find(|identity| {
+            identity.key.schemes().iter().any(|scheme| offered.contains(scheme))
+                && authorities.as_ref().is_none_or(|names| identity.is_below(names))
+        })
+    }
+
+    /// What the server accepts for a request.
+    pub(super) fn identity(&self, request: &Request) -> Done<&'a Identity> {
+        match self.find(request) {
+            Some(identity) => Ok(identity),
+            None => skipped("it needs an --identity that the server accepts for --path"),
+        }
+    }
+
+    /// The next challenges, or the response on `stream`, or the end.
+    pub(super) async fn next(&self, peer: &mut Peer, stream: u64) -> Done<Next> {
+        let requests = u64::from(self.target.points.requests);
+        loop {
+            let event = peer
+                .event(|arrival| match arrival {
+                    Arrival::Frame { stream: None, kind, .. } => *kind == requests,
+                    Arrival::Frame { stream: Some(of), kind, .. } => {
+                        *of == stream && *kind == kind::HEADERS
+                    }
+                    Arrival::StreamEnded(of) => *of == stream,
+                    Arrival::Closed(_) => false,
+                })
+                .await;
+            match event {
+                Event::Arrived(Arrival::Frame { stream: None, payload, .. }) => {
+                    return Ok(Next::Requests(Request::parse_list(&payload)?));
+                }
+                Event::Arrived(Arrival::Frame { payload, .. }) => {
+                    match fields::status(self.version, &payload) {
+                        Some(100..200) => {}
+                        Some(status) => return Ok(Next::Response(status)),
+                        None => return failed("a response whose status does not decode"),
+                    }
+                }
+                Event::Arrived(Arrival::StreamEnded(_) | Arrival::Closed(_)) => {
+                    return Ok(Next::Ended("the stream ended without a response".to_owned()));
+                }
+                Event::Closed(end) => return Ok(Next::Ended(peer.tell(&end))),
+                Event::Silence => {
+                    let patience = self.target.patience;
+                    return failed(format!("neither a response nor a request within {patience:?}"));
+                }
+            }
+        }
+    }
+
+    /// The status on `stream`; whatever is asked meanwhile is answered as the identities allow.
+    pub(super) async fn status(&self, peer: &mut Peer, stream: u64) -> Done<u16> {
+        loop {
+            match self.next(peer, stream).await? {
+                Next::Response(status) => return Ok(status),
+                Next::Ended(how) => return failed(format!("{how} instead of a response")),
+                Next::Requests(requests) => {
+                    for request in requests {
+                        match self.find(&request) {
+                            Some(identity) => peer.answer(&request, identity).await?,
+                            None => peer.decline(&request).await,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The status on `stream`, with nothing asked before it.
+    pub(super) async fn status_unasked(&self, peer: &mut Peer, stream: u64) -> Done<u16> {
+        match self.next(peer, stream).await? {
+            Next::Response(status) => Ok(status),
+            Next::Ended(how) => failed(format!("{how} instead of a response")),
+            Next::Requests(_) => failed("AUTHENTICATOR_REQUESTS that may not be sent"),
+        }
+    }
+
+    /// The request on `stream` is let in.
+    pub(super) async fn granted(&self, peer: &mut Peer, stream: u64) -> Done {
+        match self.status(peer, stream).await? {
+            200..400 => Ok(()),
+            status => failed(format!("status {status} instead of success")),
+        }
+    }
+
+    /// The request on `stream` is answered with an error, or the connection ends.
+    pub(super) async fn refused(&self, peer: &mut Peer, stream: u64) -> Done {
+        loop {
+            match self.next(peer, stream).await? {
+                Next::Ended(_) | Next::Response(400..) => return Ok(()),
+                Next::Response(status) => {
+                    return failed(format!("status {status}: it was let in"));
+                }
+                Next::Requests(requests) => {
+                    for request in requests {
+                        peer.decline(&request).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The request on `stream` is answered with an error, and the connection lives on.
+    pub(super) async fn refused_alone(&self, peer: &mut Peer, stream: u64) -> Done {
+        match self.status(peer, stream).await? {
+            400.. => self.lives(peer).await,
+            status => failed(format!("status {status}: it was let in")),
+        }
+    }
+
+    /// The connection takes another request.
+    pub(super) async fn lives(&self, peer: &mut Peer) -> Done {
+        let path = self.target.public.as_deref().map_or_else(|| self.path(0), Ok)?;
+        let stream = self.get(peer, path).await;
+        self.status(peer, stream).await.map(|_| ())
+    }
+
+    /// The server still accepts connections.
+    pub(super) async fn serves_others(&self) -> Done {
+        let served = async {
+            let mut peer = self.connect().await?;
+            peer.open(&[]).await
+        };
+        match served.await {
+            Err(crate::Stop::Failed(reason)) => {
+                failed(format!("it does not serve others afterwards: {reason}"))
+            }
+            other => other,
+        }
+    }
+
+    /// All of CERTIFICATE's frames so far, which servers may only send in their own right.
+    pub(super) fn offered(&self, peer: &mut Peer) -> Option<Bytes> {
+        peer.came(self.target.points.server_certificate)
+    }
+}
+
+/// What a client waits for.
+#[derive(Debug)]
+pub(super) enum Next {
+    Requests(Vec<Request>),
+    Response(u16),
+    /// The stream or the connection ended, in words.
+    Ended(String),
+}

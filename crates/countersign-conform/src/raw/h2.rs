@@ -1,0 +1,240 @@
+//! Frames of HTTP/2 (RFC 9113) over TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsStream;
+
+use super::{Arrival, End, kind, settings_payload};
+use crate::authenticator::Side;
+use crate::bytes::Reader;
+use crate::case::Version;
+
+/// What a client sends before its first frame (section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Flags.
+pub const FLAG_ACK: u8 = 1;
+/// The same bit on DATA and HEADERS.
+pub const FLAG_END_STREAM: u8 = 1;
+/// On HEADERS and CONTINUATION.
+pub const FLAG_END_HEADERS: u8 = 4;
+
+/// SETTINGS_HEADER_TABLE_SIZE: 0, so that header blocks need no memory to be read.
+const HEADER_TABLE_SIZE: u64 = 1;
+const ENABLE_PUSH: u64 = 2;
+const MAX_FRAME_SIZE: u64 = 5;
+
+/// A frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The type.
+    pub kind: u8,
+    /// The flags.
+    pub flags: u8,
+    /// The stream, with the reserved bit.
+    pub stream: u32,
+    /// What follows the header.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// One from its parts.
+    pub fn new(kind: u64, flags: u8, stream: u64, payload: &[u8]) -> Self {
+        Self {
+            kind: u8::try_from(kind).unwrap_or(u8::MAX),
+            flags,
+            stream: u32::try_from(stream).unwrap_or(u32::MAX),
+            payload: Bytes::copy_from_slice(payload),
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Self::header(self.kind.into(), self.payload.len());
+        bytes.truncate(4);
+        bytes.push(self.flags);
+        bytes.extend(self.stream.to_be_bytes());
+        bytes.extend(&self.payload);
+        bytes
+    }
+
+    /// The header of a frame on stream 0 that announces `length` bytes.
+    pub fn header(kind: u64, length: usize) -> Vec<u8> {
+        let length = (length as u64).to_be_bytes();
+        let mut bytes = length.get(5..).unwrap_or_default().to_vec();
+        bytes.push(u8::try_from(kind).unwrap_or(u8::MAX));
+        bytes.extend([0; 5]);
+        bytes
+    }
+
+    /// Takes the frame at the beginning of `received`, as soon as it is whole.
+    fn take(received: &mut BytesMut) -> Option<Self> {
+        let mut header = Reader(received);
+        let length = usize::try_from(header.number(3)?).ok()?;
+        let kind = u8::try_from(header.number(1)?).ok()?;
+        let flags = u8::try_from(header.number(1)?).ok()?;
+        let stream = u32::try_from(header.number(4)?).ok()? & 0x7fff_ffff;
+        if header.0.len() < length {
+            return None;
+        }
+        received.advance(9);
+        Some(Self { kind, flags, stream, payload: received.split_to(length).freeze() })
+    }
+}
+
+type Io = TlsStream<TcpStream>;
+type Writer = Arc<Mutex<WriteHalf<Io>>>;
+
+/// The sending half, and the task that receives.
+#[derive(Debug)]
+pub(super) struct Wire {
+    side: Side,
+    writer: Writer,
+    reading: JoinHandle<()>,
+    patience: Duration,
+    next_stream: u64,
+}
+
+impl Wire {
+    pub(super) fn new(
+        stream: Io,
+        side: Side,
+        arrivals: mpsc::UnboundedSender<Arrival>,
+        patience: Duration,
+    ) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        let writer = Arc::new(Mutex::new(writer));
+        let reading = tokio::spawn(read(reader, Arc::clone(&writer), side, arrivals));
+        Self { side, writer, reading, patience, next_stream: 1 }
+    }
+
+    pub(super) async fn open(&mut self, settings: &[(u64, u64)]) {
+        let mut all = vec![(HEADER_TABLE_SIZE, 0), (MAX_FRAME_SIZE, 1 << 20)];
+        let mut bytes = Vec::new();
+        if self.side == Side::Client {
+            all.push((ENABLE_PUSH, 0));
+            bytes.extend(PREFACE);
+        }
+        all.extend(settings);
+        let payload = settings_payload(Version::Http2, &all);
+        bytes.extend(Frame::new(kind::SETTINGS, 0, 0, &payload).encode());
+        self.send(&bytes).await;
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        let sending = async {
+            let mut writer = self.writer.lock().await;
+            writer.write_all(bytes).await?;
+            writer.flush().await
+        };
+        // A peer that has closed or does not read is found out by what comes back, or does not.
+        let _ = tokio::time::timeout(self.patience, sending).await;
+    }
+
+    pub(super) async fn begin(&mut self, block: &[u8]) -> u64 {
+        let stream = self.next_stream;
+        self.next_stream += 2;
+        let frame = Frame::new(kind::HEADERS, FLAG_END_HEADERS, stream, block);
+        self.send(&frame.encode()).await;
+        stream
+    }
+
+    pub(super) async fn close(&mut self, code: u64, text: &str) {
+        let code = u32::try_from(code).unwrap_or(u32::MAX).to_be_bytes();
+        let payload = [&[0; 4][..], &code, text.as_bytes()].concat();
+        self.send(&Frame::new(kind::GOAWAY, 0, 0, &payload).encode()).await;
+        self.shutdown().await;
+    }
+
+    pub(super) async fn shutdown(&mut self) {
+        let closing = async { self.writer.lock().await.shutdown().await };
+        let _ = tokio::time::timeout(self.patience, closing).await;
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn read(
+    mut reader: ReadHalf<Io>,
+    writer: Writer,
+    side: Side,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+) {
+    let mut received = BytesMut::new();
+    let mut awaits_preface = side == Side::Server;
+    loop {
+        if awaits_preface && received.len() >= PREFACE.len() {
+            received.advance(PREFACE.len());
+            awaits_preface = false;
+        }
+        while let Some(frame) = (!awaits_preface).then(|| Frame::take(&mut received)).flatten() {
+            if take_in(frame, &writer, &arrivals).await.is_none() {
+                return;
+            }
+        }
+        if !matches!(reader.read_buf(&mut received).await, Ok(1..)) {
+            let _ = arrivals.send(Arrival::Closed(End::default()));
+            return;
+        }
+    }
+}
+
+/// Tells of a frame, and acknowledges it where that is due. None once nothing more is to be read.
+async fn take_in(
+    frame: Frame,
+    writer: &Writer,
+    arrivals: &mpsc::UnboundedSender<Arrival>,
+) -> Option<()> {
+    let (kind, ack) = (u64::from(frame.kind), frame.flags & FLAG_ACK != 0);
+    let reply = match kind {
+        kind::SETTINGS if !ack => Some(Frame::new(kind, FLAG_ACK, 0, b"")),
+        kind::PING if !ack => Some(Frame::new(kind, FLAG_ACK, 0, &frame.payload)),
+        _ => None,
+    };
+    if let Some(reply) = reply {
+        // A failure shows in the next read.
+        let _ = writer.lock().await.write_all(&reply.encode()).await;
+        let _ = writer.lock().await.flush().await;
+    }
+    let stream = u64::from(frame.stream);
+    if kind == kind::GOAWAY {
+        let mut fields = Reader(&frame.payload);
+        fields.take(4);
+        let code = fields.number(4).unwrap_or_default();
+        if code == 0 {
+            return Some(());
+        }
+        let text = String::from_utf8_lossy(fields.0).into_owned();
+        let _ = arrivals.send(Arrival::Closed(End { code: Some(code), text }));
+        return None;
+    }
+    if (kind == kind::SETTINGS || kind == kind::PING) && ack {
+        return Some(());
+    }
+    let ends = match kind {
+        kind::RST_STREAM => true,
+        kind::DATA | kind::HEADERS => frame.flags & FLAG_END_STREAM != 0,
+        _ => false,
+    };
+    let arrival = Arrival::Frame {
+        stream: (stream != 0).then_some(stream),
+        kind,
+        flags: frame.flags,
+        payload: frame.payload,
+    };
+    arrivals.send(arrival).ok()?;
+    if ends {
+        arrivals.send(Arrival::StreamEnded(stream)).ok()?;
+    }
+    Some(())
+}

@@ -1,0 +1,155 @@
+//! This project's gateway passes everything.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_conform::against_server::{self, Target};
+use countersign_conform::identity::{Identity, Mint, stranger};
+use countersign_conform::report::Summary;
+use countersign_conform::{CodePoints, Verdict, Version};
+use countersign_gateway::{Config, Gateway};
+use countersign_pki::{Authority, Issued, KeyKind, Leaf, TestPki, crls_pem};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const CONFIG: &str = r#"
+[listen]
+address = "127.0.0.1:0"
+http3 = true
+[[tls]]
+certificate = "server.pem"
+key = "server.key"
+[[tls]]
+certificate = "further.pem"
+key = "further.key"
+[credentials.device]
+trust = "device-ca.pem"
+[credentials.user]
+trust = "minted-ca.pem"
+crl = ["minted.crl"]
+crl_policy = "if-present"
+subject_alt_names = ["*@example.test"]
+[[routes]]
+path = "/public"
+upstream = "UPSTREAM"
+[[routes]]
+path = "/user"
+require = ["user"]
+upstream = "UPSTREAM"
+[[routes]]
+path = "/device"
+require = ["device"]
+upstream = "UPSTREAM"
+"#;
+
+/// Answers every request of HTTP/1.1 with 204.
+async fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut received = Vec::new();
+                while stream.read_buf(&mut received).await.is_ok_and(|read| read > 0) {
+                    while let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
+                        received.drain(..end + 4);
+                        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+                    }
+                }
+                Ok::<_, std::io::Error>(())
+            });
+        }
+        Ok::<_, Infallible>(())
+    });
+    address
+}
+
+/// A gateway that runs until the test's runtime ends, and what the tool has to know about it.
+async fn gateway() -> (tempfile::TempDir, Target) {
+    let pki = TestPki::generate().unwrap();
+    let users = Authority::root("Minted users", KeyKind::P256).unwrap();
+    let alice = users.issue(&Leaf::client("alice").email("alice@example.test")).unwrap();
+    let revoked = users.issue(&Leaf::client("revoked").email("revoked@example.test")).unwrap();
+    let nameless = users.issue(&Leaf::client("nameless").email("nobody@other.test")).unwrap();
+    let crl = users.crl(std::slice::from_ref(&revoked.serial)).unwrap();
+    let further = Authority::root("Further servers", KeyKind::P256).unwrap();
+    let further = further.issue(&Leaf::server("further").dns("further.test")).unwrap();
+
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
+    for (name, text) in pki.files() {
+        write(&name, &text);
+    }
+    write("further.pem", &further.pem());
+    write("further.key", &further.key_pem());
+    write("minted-ca.pem", &users.root_pem());
+    write("minted.crl", &crls_pem([&crl]));
+    write("gateway.toml", &CONFIG.replace("UPSTREAM", &format!("http://{}", backend().await)));
+    let config = Config::load(files.path().join("gateway.toml")).unwrap();
+    let gateway = Gateway::bind(config).await.unwrap();
+    let address = gateway.local_addr();
+    tokio::spawn(gateway.run(std::future::pending()));
+
+    let mut roots = RootCertStore::empty();
+    roots.add(pki.server_ca.clone()).unwrap();
+    let known = |issued: &Issued| Identity::issued(issued).unwrap();
+    let identities = vec![known(&alice), known(&pki.device)];
+    let mint = Mint::new(&[users.root_der()], &users.key(), identities.first()).unwrap();
+    let target = Target {
+        address,
+        host: "localhost".to_owned(),
+        authority: format!("localhost:{}", address.port()),
+        verifier: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .unwrap(),
+        points: CodePoints::default(),
+        patience: Duration::from_secs(10),
+        public: Some("/public".to_owned()),
+        paths: vec!["/user".to_owned(), "/device".to_owned()],
+        identities,
+        rejected: vec![known(&revoked), known(&nameless)],
+        mint: Some(mint),
+        stranger: stranger().unwrap(),
+    };
+    (files, target)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The cases that a gateway which can do everything leaves nothing to try.
+const NOT_HERE: [&str; 1] = ["rfc9261/5.2.2/s8"];
+
+async fn passes(version: Version) {
+    let (_files, target) = gateway().await;
+    let outcomes = against_server::run(
+        &target,
+        version,
+        |_| true,
+        |outcome| {
+            println!("{}", outcome.line());
+        },
+    )
+    .await;
+    for outcome in &outcomes {
+        let here = !NOT_HERE.contains(&outcome.about.id);
+        assert_eq!(outcome.verdict == Verdict::Pass, here, "{}", outcome.line());
+    }
+    let summary = Summary::of(&outcomes);
+    assert_eq!((summary.failed, summary.skipped), (0, NOT_HERE.len()));
+}
+
+#[tokio::test]
+async fn passes_over_http2() {
+    passes(Version::Http2).await;
+}
+
+#[tokio::test]
+async fn passes_over_http3() {
+    passes(Version::Http3).await;
+}
