@@ -58,7 +58,11 @@ impl Identity {
     }
 }
 
-fn read_pair(
+/// The chain and the key of `CERT[,KEY]`: PEM files, which may be one.
+///
+/// # Errors
+/// Says what is wrong, without repeating anything of the key.
+pub fn read_pair(
     argument: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let (certificate, key) = match argument.split_once(',') {
@@ -72,8 +76,8 @@ fn read_pair(
     if chain.is_empty() {
         return Err(format!("{certificate}: there is no certificate in it"));
     }
-    let key =
-        PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| format!("{key}: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(&read(key)?)
+        .map_err(|_| format!("{key}: there is no private key in it, in PEM"))?;
     Ok((chain, key))
 }
 
@@ -211,6 +215,14 @@ fn date(params: &mut CertificateParams, days: i64) {
     let now = OffsetDateTime::now_utc();
     params.not_before = now.saturating_sub(Duration::days(60));
     params.not_after = now.saturating_add(Duration::days(days));
+}
+
+/// A fresh context.
+pub fn random_context() -> Vec<u8> {
+    let mut context = vec![0; 32];
+    // Without randomness the context stays what it is, and the peer refuses it the second time.
+    let _ = aws_lc_rs::rand::fill(&mut context);
+    context
 }
 
 /// Somebody whom nobody trusts.

@@ -1,4 +1,4 @@
-//! TLS and QUIC beneath: TLS 1.3 alone, with one hash at a time, so that it is known without being asked for.
+//! TLS and QUIC beneath: TLS 1.3 alone; clients offer one hash at a time, so that it is known.
 
 use std::sync::Arc;
 
@@ -42,14 +42,18 @@ pub fn client(
     Ok(config)
 }
 
-/// A server's configuration.
+/// A server's configuration, for one hash or for any.
 pub fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    hash: Hash,
+    hash: Option<Hash>,
     version: Version,
 ) -> Result<ServerConfig, String> {
-    let mut config = ServerConfig::builder_with_provider(provider(hash))
+    let provider = match hash {
+        Some(hash) => provider(hash),
+        None => Arc::new(aws_lc_rs::default_provider()),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
         .with_no_client_auth()

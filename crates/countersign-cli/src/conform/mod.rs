@@ -1,5 +1,6 @@
 //! `countersign conform`: tests of other implementations, and of this one against known cases.
 
+mod client;
 mod server;
 mod vectors;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use countersign_conform::case::About;
 use countersign_conform::report::{self, Outcome, Summary};
-use countersign_conform::{CodePoints, Version};
+use countersign_conform::{CodePoints, Version, against_client, against_server};
 
 use crate::code_points::CodePointArgs;
 use crate::failure::{Exit, Failure};
@@ -24,13 +25,34 @@ pub(crate) struct Args {
 enum Command {
     /// Test a server: visit it as a client, polite and hostile; the exit code is 1 if any case fails
     Server(Box<server::Args>),
+    /// Test a client: be visited by it as a server, polite and hostile; the exit code is 1 if any case fails
+    Client(Box<client::Args>),
+    /// Print all cases against servers and clients
+    List(ListArgs),
     /// Run test vectors for exported authenticators (RFC 9261); the exit code is 1 if any fails
     Vectors(vectors::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// As a document in Markdown
+    #[arg(long)]
+    markdown: bool,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Server(args) => server::run(args).await,
+        Command::Client(args) => client::run(args).await,
+        Command::List(ListArgs { markdown: true }) => {
+            print!("{}", countersign_conform::document());
+            Ok(())
+        }
+        Command::List(ListArgs { markdown: false }) => {
+            print!("{}", report::list(against_server::cases().map(|case| &case.about)));
+            print!("{}", report::list(against_client::cases().map(|case| &case.about)));
+            Ok(())
+        }
         Command::Vectors(args) => vectors::run(args),
     }
 }
@@ -50,9 +72,6 @@ struct Common {
     /// Only print the cases
     #[arg(long)]
     list: bool,
-    /// With --list: as a table in Markdown
-    #[arg(long, requires = "list", conflicts_with = "json")]
-    markdown: bool,
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -98,8 +117,6 @@ impl Common {
         let cases = cases.into_iter().filter(|case| self.chosen(case.id));
         if self.json {
             cases.for_each(|case| println!("{}", report::about_json(case)));
-        } else if self.markdown {
-            print!("{}", report::markdown(cases));
         } else {
             print!("{}", report::list(cases));
         }

@@ -69,10 +69,46 @@ async fn cases_are_listed_for_people_and_machines() {
     let text = run(countersign(&["conform", "server", "--list"])).await.out;
     assert_eq!(text.lines().count(), cases.len());
     assert!(cases.iter().all(|case| text.contains(case["case"].as_str().unwrap())));
-    let table = run(countersign(&["conform", "server", "--list", "--markdown"])).await.out;
-    assert_eq!(table.lines().count(), cases.len() + 2);
+    let clients = run(countersign(&["conform", "client", "--list"])).await.out;
+    let all = run(countersign(&["conform", "list"])).await.out;
+    assert_eq!(all, text + &clients);
 
     let done = run(countersign(&["conform", "server", "--list", "--only", "nonsense"])).await;
     assert_eq!(done.exit, 2);
     assert!(done.err.contains("no case has the id \"nonsense\""), "{}", done.err);
+}
+
+over_both!(fetch_passes_every_case);
+async fn fetch_passes_every_case(http: Http) {
+    let pki = Folder::new();
+    let done = run(countersign(&["pki", "init", &pki.path("")])).await;
+    assert_eq!(done.exit, 0, "{}", done.err);
+    let alice = format!("{},{}", pki.path("alice.pem"), pki.path("alice.key"));
+    let fetch = format!(
+        "exec {} fetch {{http}} --cacert {} --identity {alice} --limit 4 {{url}}",
+        env!("CARGO_BIN_EXE_countersign"),
+        pki.path("conform-ca.pem"),
+    );
+    let mut command = countersign(&["conform", "client", "--listen", "127.0.0.1:0", "--json"]);
+    command.args(["--write-ca", &pki.path("conform-ca.pem"), "--command", &fetch]);
+    command.args([http.flag(), "--timeout", "20"]);
+    let output = tokio::time::timeout(std::time::Duration::from_secs(120), command.output()).await;
+    let output = output.unwrap().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, cases) = events.split_last().unwrap();
+    for case in cases {
+        assert_eq!(case["verdict"], "pass", "{case}");
+    }
+    assert!(output.status.success());
+    assert!(cases.len() > 45, "{summary}");
+}
+
+#[tokio::test]
+async fn the_document_is_what_the_tool_prints() {
+    let done = run(countersign(&["conform", "list", "--markdown"])).await;
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    let hint = "countersign conform list --markdown > docs/conformance.md";
+    assert!(done.out == document, "it is made anew by: {hint}");
 }

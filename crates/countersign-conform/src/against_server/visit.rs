@@ -68,9 +68,20 @@ pub(super) struct Asked {
 }
 
 impl<'a> Visit<'a> {
-    /// A client whose handshake is done.
-    pub(super) async fn connect(&self) -> Done<Peer> {
+    /// A client whose handshake is done, and nothing else.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn connect(&self) -> Done<Peer> {
         self.connect_with(self.tls(Hash::Sha256)?, Hash::Sha256).await
+    }
+
+    /// The same with the cipher suites of one hash alone.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn connect_with_hash(&self, hash: Hash) -> Done<Peer> {
+        self.connect_with(self.tls(hash)?, hash).await
     }
 
     /// What handshakes are made with.
@@ -258,7 +269,7 @@ impl<'a> Visit<'a> {
                         *of == stream && *kind == kind::HEADERS
                     }
                     Arrival::StreamEnded(of) => *of == stream,
-                    Arrival::Closed(_) => false,
+                    Arrival::ControlEnded | Arrival::Oversized | Arrival::Closed(_) => false,
                 })
                 .await;
             match event {
@@ -272,7 +283,12 @@ impl<'a> Visit<'a> {
                         None => return failed("a response whose status does not decode"),
                     }
                 }
-                Event::Arrived(Arrival::StreamEnded(_) | Arrival::Closed(_)) => {
+                Event::Arrived(
+                    Arrival::StreamEnded(_)
+                    | Arrival::ControlEnded
+                    | Arrival::Oversized
+                    | Arrival::Closed(_),
+                ) => {
                     return Ok(Next::Ended("the stream ended without a response".to_owned()));
                 }
                 Event::Closed(end) => return Ok(Next::Ended(peer.tell(&end))),

@@ -89,6 +89,12 @@ pub fn check(
             Err(format!("an authenticator with {what}"))
         }
     };
+    if request.is_none() {
+        // What rustls' ClientHello offers that could be answered in a Certificate message.
+        let offered = |typ: &u16| *typ == super::extension::STATUS_REQUEST;
+        let all = parsed.extensions.iter().flatten().all(offered);
+        wrong(Check::Extensions, all, "an extension that the ClientHello does not have")?;
+    }
     if let Some(request) = request {
         wrong(
             Check::Context,

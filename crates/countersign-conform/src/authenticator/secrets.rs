@@ -87,6 +87,11 @@ impl Secrets {
         Ok(Self { hash, client, server })
     }
 
+    /// The hash that they are as long as.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
     fn half(&self, side: Side) -> &Half {
         match side {
             Side::Client => &self.client,

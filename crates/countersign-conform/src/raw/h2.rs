@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsStream;
 
-use super::{Arrival, End, kind, settings_payload};
+use super::{Arrival, End, GREATEST, kind, settings_payload};
 use crate::authenticator::Side;
 use crate::bytes::Reader;
 use crate::case::Version;
@@ -115,7 +115,7 @@ impl Wire {
     }
 
     pub(super) async fn open(&mut self, settings: &[(u64, u64)]) {
-        let mut all = vec![(HEADER_TABLE_SIZE, 0), (MAX_FRAME_SIZE, 1 << 20)];
+        let mut all = vec![(HEADER_TABLE_SIZE, 0), (MAX_FRAME_SIZE, GREATEST as u64)];
         let mut bytes = Vec::new();
         if self.side == Side::Client {
             all.push((ENABLE_PUSH, 0));
@@ -182,10 +182,26 @@ async fn read(
                 return;
             }
         }
+        if !awaits_preface
+            && Reader(&received).number(3).is_some_and(|length| length > GREATEST as u64)
+        {
+            let _ = arrivals.send(Arrival::Oversized);
+            drain(reader).await;
+            let _ = arrivals.send(Arrival::Closed(End::default()));
+            return;
+        }
         if !matches!(reader.read_buf(&mut received).await, Ok(1..)) {
             let _ = arrivals.send(Arrival::Closed(End::default()));
             return;
         }
+    }
+}
+
+/// Reads to the end, lest unread bytes reset the connection over what was sent.
+async fn drain(mut reader: ReadHalf<Io>) {
+    let mut unread = BytesMut::with_capacity(1 << 14);
+    while matches!(reader.read_buf(&mut unread).await, Ok(1..)) {
+        unread.clear();
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::{Arrival, End};
+use super::{Arrival, End, GREATEST};
 use crate::bytes::{Reader, read_varint, varint};
 
 /// The type of a control stream (section 6.2.1).
@@ -162,7 +162,7 @@ async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSe
     while let Ok(stream) = connection.accept_uni().await {
         let arrivals = arrivals.clone();
         tokio::spawn(async move {
-            let mut reader = Incoming { stream, received: BytesMut::new() };
+            let mut reader = Incoming::new(stream);
             if reader.stream_type().await != Some(CONTROL) {
                 // QPACK's streams carry nothing that has to be understood without a dynamic table.
                 while reader.fill().await.is_some() {
@@ -176,6 +176,11 @@ async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSe
                 if arrivals.send(frame).is_err() {
                     return;
                 }
+            }
+            if reader.oversized {
+                let _ = arrivals.send(Arrival::Oversized);
+            } else if !reader.lost {
+                let _ = arrivals.send(Arrival::ControlEnded);
             }
         });
     }
@@ -194,7 +199,7 @@ async fn read_requests(
 }
 
 async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSender<Arrival>) {
-    let mut reader = Incoming { stream, received: BytesMut::new() };
+    let mut reader = Incoming::new(stream);
     while let Some((kind, payload)) = reader.next_frame().await {
         let payload = payload.freeze();
         let _ = arrivals.send(Arrival::Frame { stream: Some(id), kind, flags: 0, payload });
@@ -206,9 +211,16 @@ async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSen
 struct Incoming {
     stream: RecvStream,
     received: BytesMut,
+    oversized: bool,
+    /// Whether it ended because the connection did.
+    lost: bool,
 }
 
 impl Incoming {
+    fn new(stream: RecvStream) -> Self {
+        Self { stream, received: BytesMut::new(), oversized: false, lost: false }
+    }
+
     async fn stream_type(&mut self) -> Option<u64> {
         loop {
             if let Some((value, width)) = read_varint(&self.received) {
@@ -226,6 +238,10 @@ impl Incoming {
             if let (Some(kind), Some(length)) = (reader.varint(), reader.varint()) {
                 let (header, length) =
                     (self.received.len() - reader.0.len(), usize::try_from(length).ok()?);
+                if length > GREATEST {
+                    self.oversized = true;
+                    return None;
+                }
                 if reader.0.len() >= length {
                     self.received.advance(header);
                     return Some((kind, self.received.split_to(length)));
@@ -236,8 +252,9 @@ impl Incoming {
     }
 
     async fn fill(&mut self) -> Option<()> {
-        let chunk = self.stream.read_chunk(usize::MAX, true).await.ok()??;
-        self.received.extend_from_slice(&chunk.bytes);
+        let chunk = self.stream.read_chunk(usize::MAX, true).await;
+        self.lost = matches!(chunk, Err(ReadError::ConnectionLost(_)));
+        self.received.extend_from_slice(&chunk.ok()??.bytes);
         Some(())
     }
 }

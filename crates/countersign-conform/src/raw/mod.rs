@@ -7,6 +7,7 @@
 pub mod fields;
 mod h2;
 mod h3;
+mod listen;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::h2::{FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, Frame as H2Frame, PREFACE};
+pub use self::listen::Listener;
 use crate::authenticator::{Draft, Request, Secrets, Side, decline};
 use crate::case::{Done, Version, failed};
 use crate::code_points::{self, Code, CodePoints};
@@ -35,6 +37,9 @@ pub mod kind {
     pub const WINDOW_UPDATE: u64 = 8;
 }
 
+/// The longest payload that is read. In HTTP/2 this is announced.
+pub const GREATEST: usize = 1 << 20;
+
 /// Something that the peer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -51,6 +56,10 @@ pub enum Arrival {
     },
     /// The end of a stream, clean or not.
     StreamEnded(u64),
+    /// The end of the control stream of HTTP/3.
+    ControlEnded,
+    /// The header of a frame that is longer than [`GREATEST`]; nothing more is read.
+    Oversized,
     /// The end of the connection. Nothing follows.
     Closed(End),
 }
@@ -133,6 +142,11 @@ impl Peer {
         let (arrivals, arriving) = mpsc::unbounded_channel();
         let wire = Wire::H3(h3::Wire::new(connection, arrivals, patience));
         Self::new(Version::Http3, wire, arriving, secrets, points, patience, None)
+    }
+
+    /// Has the peer wait longer, or shorter.
+    pub fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     fn new(
@@ -224,7 +238,10 @@ impl Peer {
         while let Ok(arrival) = self.arriving.try_recv() {
             match arrival {
                 Arrival::Closed(end) => self.ended = Some(end),
-                Arrival::Frame { .. } | Arrival::StreamEnded(_) => self.kept.push_back(arrival),
+                Arrival::Frame { .. }
+                | Arrival::StreamEnded(_)
+                | Arrival::ControlEnded
+                | Arrival::Oversized => self.kept.push_back(arrival),
             }
         }
         let at = self.kept.iter().position(|arrival| is_control(arrival, kind))?;
@@ -412,7 +429,10 @@ fn is_control(arrival: &Arrival, wanted: u64) -> bool {
 pub fn payload(arrival: Arrival) -> Bytes {
     match arrival {
         Arrival::Frame { payload, .. } => payload,
-        Arrival::StreamEnded(_) | Arrival::Closed(_) => Bytes::new(),
+        Arrival::StreamEnded(_)
+        | Arrival::ControlEnded
+        | Arrival::Oversized
+        | Arrival::Closed(_) => Bytes::new(),
     }
 }
 
@@ -434,7 +454,8 @@ pub fn settings_payload(version: Version, settings: &[(u64, u64)]) -> Vec<u8> {
     payload
 }
 
-fn parse_settings(version: Version, payload: &[u8]) -> Option<Vec<(u64, u64)>> {
+/// What a SETTINGS frame announces; none if it does not decode.
+pub fn parse_settings(version: Version, payload: &[u8]) -> Option<Vec<(u64, u64)>> {
     let mut reader = crate::bytes::Reader(payload);
     let mut settings = Vec::new();
     while !reader.is_empty() {

@@ -1,20 +1,16 @@
 //! This project's gateway passes everything.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_conform::against_server::{self, Target};
-use countersign_conform::identity::{Identity, Mint, stranger};
 use countersign_conform::report::Summary;
-use countersign_conform::{CodePoints, Verdict, Version};
+use countersign_conform::{Verdict, Version};
 use countersign_gateway::{Config, Gateway};
-use countersign_pki::{Authority, Issued, KeyKind, Leaf, TestPki, crls_pem};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use crate::world::World;
 
 const CONFIG: &str = r#"
 [listen]
@@ -63,63 +59,23 @@ async fn backend() -> SocketAddr {
                 Ok::<_, std::io::Error>(())
             });
         }
-        Ok::<_, Infallible>(())
     });
     address
 }
 
 /// A gateway that runs until the test's runtime ends, and what the tool has to know about it.
 async fn gateway() -> (tempfile::TempDir, Target) {
-    let pki = TestPki::generate().unwrap();
-    let users = Authority::root("Minted users", KeyKind::P256).unwrap();
-    let alice = users.issue(&Leaf::client("alice").email("alice@example.test")).unwrap();
-    let revoked = users.issue(&Leaf::client("revoked").email("revoked@example.test")).unwrap();
-    let nameless = users.issue(&Leaf::client("nameless").email("nobody@other.test")).unwrap();
-    let crl = users.crl(std::slice::from_ref(&revoked.serial)).unwrap();
-    let further = Authority::root("Further servers", KeyKind::P256).unwrap();
-    let further = further.issue(&Leaf::server("further").dns("further.test")).unwrap();
-
+    let world = World::new();
     let files = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
-    for (name, text) in pki.files() {
-        write(&name, &text);
+    let config = CONFIG.replace("UPSTREAM", &format!("http://{}", backend().await));
+    for (name, text) in world.files().into_iter().chain([("gateway.toml".to_owned(), config)]) {
+        std::fs::write(files.path().join(name), text).unwrap();
     }
-    write("further.pem", &further.pem());
-    write("further.key", &further.key_pem());
-    write("minted-ca.pem", &users.root_pem());
-    write("minted.crl", &crls_pem([&crl]));
-    write("gateway.toml", &CONFIG.replace("UPSTREAM", &format!("http://{}", backend().await)));
     let config = Config::load(files.path().join("gateway.toml")).unwrap();
     let gateway = Gateway::bind(config).await.unwrap();
     let address = gateway.local_addr();
     tokio::spawn(gateway.run(std::future::pending()));
-
-    let mut roots = RootCertStore::empty();
-    roots.add(pki.server_ca.clone()).unwrap();
-    let known = |issued: &Issued| Identity::issued(issued).unwrap();
-    let identities = vec![known(&alice), known(&pki.device)];
-    let mint = Mint::new(&[users.root_der()], &users.key(), identities.first()).unwrap();
-    let target = Target {
-        address,
-        host: "localhost".to_owned(),
-        authority: format!("localhost:{}", address.port()),
-        verifier: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .unwrap(),
-        points: CodePoints::default(),
-        patience: Duration::from_secs(10),
-        public: Some("/public".to_owned()),
-        paths: vec!["/user".to_owned(), "/device".to_owned()],
-        identities,
-        rejected: vec![known(&revoked), known(&nameless)],
-        mint: Some(mint),
-        stranger: stranger().unwrap(),
-    };
-    (files, target)
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    (files, world.target(address, Duration::from_secs(10)))
 }
 
 /// The cases that a gateway which can do everything leaves nothing to try.

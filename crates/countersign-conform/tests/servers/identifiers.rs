@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use countersign_conform::against_server;
+use countersign_conform::{against_client, against_server};
 
 #[test]
 fn ids_are_unique_and_name_document_section_and_side() {
     let mut seen = HashSet::new();
-    for case in against_server::cases() {
-        let about = case.about;
+    let servers = against_server::cases().map(|case| ("s", case.about));
+    let clients = against_client::cases().map(|case| ("c", case.about));
+    for (side, about) in servers.chain(clients) {
         assert!(seen.insert(about.id), "{} twice", about.id);
         let parts: Vec<_> = about.id.split('/').collect();
         let [document, section, number] = parts[..] else { panic!("{}", about.id) };
@@ -18,7 +19,7 @@ fn ids_are_unique_and_name_document_section_and_side() {
             about.id
         );
         assert!(section.starts_with(|digit: char| digit.is_ascii_digit()), "{}", about.id);
-        assert!(number.strip_prefix('s').is_some_and(|rest| rest.parse::<u32>().is_ok()));
+        assert!(number.strip_prefix(side).is_some_and(|rest| rest.parse::<u32>().is_ok()));
         for text in [about.says, about.sends, about.expects] {
             assert!(!text.is_empty() && !text.contains('|'), "{}", about.id);
         }

@@ -1,6 +1,10 @@
 //! Cases against servers: this project's gateway, and servers that are broken on purpose.
 
 #![cfg(test)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a fault has its arm, all others behave")]
 
+mod broken;
 mod gateway;
 mod identifiers;
+mod mutations;
+mod world;

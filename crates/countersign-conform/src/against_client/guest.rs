@@ -1,0 +1,236 @@
+//! The client under test while it visits, and the steps that cases against it have in common.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use countersign_pki::{Authority, Issued, KeyKind, Leaf};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::authenticator::{Draft, Proof, Request, SCHEMES, Side, check, message};
+use crate::case::{Done, Version, failed, skipped};
+use crate::code_points::CodePoints;
+use crate::identity::{Identity, random_context};
+use crate::raw::{Arrival, Event, Peer, kind, payload};
+
+/// What the tool is while clients visit it.
+#[derive(Debug)]
+pub struct Host {
+    /// Where it listens; port 0 is any.
+    pub address: SocketAddr,
+    /// The name in URLs.
+    pub name: String,
+    /// For TLS.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// For TLS.
+    pub key: PrivateKeyDer<'static>,
+    /// The numbers in use.
+    pub points: CodePoints,
+    /// How long to wait for anything from a client that is there.
+    pub patience: Duration,
+    /// How long to wait for the client to come.
+    pub visit_within: Duration,
+    /// A server whose certificate may be trusted.
+    pub further: Identity,
+    /// The same with an RSA key.
+    pub rsa: Identity,
+    /// One that expired yesterday.
+    pub expired: Identity,
+    /// One of an authority that nobody knows.
+    pub stranger: Identity,
+}
+
+impl Host {
+    /// One with certificates made for the occasion; also the authority to trust, as PEM.
+    pub fn new(
+        address: SocketAddr,
+        points: CodePoints,
+        patience: Duration,
+    ) -> Result<(Self, String), String> {
+        let wrong = |error: countersign_pki::PkiError| error.to_string();
+        let authority = Authority::root("Conformance servers", KeyKind::P256).map_err(wrong)?;
+        let unknown = Authority::root("Nobody's authority", KeyKind::P256).map_err(wrong)?;
+        let further = || Leaf::server("further").dns("further.test");
+        let identity = |issued: Result<Issued, _>| {
+            Identity::issued(&issued.map_err(wrong)?)
+                .ok_or_else(|| "a key that cannot be used".to_owned())
+        };
+        let local = Leaf::server("localhost")
+            .dns("localhost")
+            .ip([127, 0, 0, 1])
+            .ip([0, 0, 0, 0, 0, 0, 0, 1]);
+        let own = authority.issue(&local).map_err(wrong)?;
+        let host = Self {
+            address,
+            name: "localhost".to_owned(),
+            chain: own.chain,
+            key: own.key,
+            points,
+            patience,
+            visit_within: patience,
+            further: identity(authority.issue(&further()))?,
+            rsa: identity(authority.issue(&further().key(KeyKind::Rsa2048)))?,
+            expired: identity(authority.issue(&further().expired()))?,
+            stranger: identity(unknown.issue(&further()))?,
+        };
+        Ok((host, authority.root_pem()))
+    }
+}
+
+/// A client that has come.
+#[derive(Debug)]
+pub struct Guest<'h> {
+    pub(super) peer: Peer,
+    pub(super) host: &'h Host,
+    /// The stream of its first request.
+    pub(super) stream: u64,
+}
+
+impl<'h> Guest<'h> {
+    pub(super) fn new(peer: Peer, host: &'h Host) -> Self {
+        Self { peer, host, stream: 0 }
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.peer.version
+    }
+
+    /// Support for both drafts.
+    pub(super) fn both(&self) -> Vec<(u64, u64)> {
+        let points = self.host.points;
+        vec![(points.client_cert_auth.into(), 1), (points.server_cert_auth.into(), 1)]
+    }
+
+    /// Sends SETTINGS that announce support, reads the client's and its first request.
+    pub(super) async fn welcome(&mut self) -> Done {
+        let settings = self.both();
+        self.welcome_with(&settings).await
+    }
+
+    /// The same with any settings.
+    pub(super) async fn welcome_with(&mut self, settings: &[(u64, u64)]) -> Done {
+        self.peer.open(settings).await?;
+        let is_request = |arrival: &Arrival| {
+            matches!(arrival, Arrival::Frame { stream: Some(_), kind: kind::HEADERS, .. })
+        };
+        if let Arrival::Frame { stream: Some(stream), .. } =
+            self.peer.expect("a request", is_request).await?
+        {
+            self.stream = stream;
+        }
+        Ok(())
+    }
+
+    /// The same; skips the case unless the client can be asked. Returns its limit.
+    pub(super) async fn welcome_to_be_asked(&mut self) -> Done<u64> {
+        self.welcome().await?;
+        match self.peer.setting(self.host.points.client_cert_auth) {
+            Some(limit @ 1..) => Ok(limit),
+            Some(0) | None => {
+                skipped("the client does not announce SETTINGS_HTTP_CLIENT_CERT_AUTH")
+            }
+        }
+    }
+
+    /// The same for a client that takes certificates of servers.
+    pub(super) async fn welcome_to_be_shown(&mut self) -> Done {
+        self.welcome().await?;
+        match self.peer.setting(self.host.points.server_cert_auth) {
+            Some(1) => Ok(()),
+            Some(_) | None => {
+                skipped("the client does not announce SETTINGS_HTTP_SERVER_CERT_AUTH")
+            }
+        }
+    }
+
+    /// Sends AUTHENTICATOR_REQUESTS.
+    pub(super) async fn ask(&mut self, requests: &[Request]) {
+        let list = Request::encode_list(requests);
+        self.peer.control(self.host.points.requests, &list).await;
+    }
+
+    /// The payload of the next CERTIFICATE.
+    pub(super) async fn certificate(&mut self) -> Done<bytes::Bytes> {
+        let kind = u64::from(self.host.points.certificate);
+        let is_certificate = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
+        let arrival = self.peer.expect("CERTIFICATE", is_certificate).await?;
+        if matches!(arrival, Arrival::Frame { stream: Some(_), .. }) {
+            return failed("CERTIFICATE on a stream of its own");
+        }
+        Ok(payload(arrival))
+    }
+
+    /// The valid answer to `request`, which has to be the next CERTIFICATE.
+    pub(super) async fn answer(&mut self, request: &Request) -> Done<Proof> {
+        let authenticator = self.certificate().await?;
+        Ok(check(&self.peer.secrets, Side::Client, Some(request), &authenticator, &[])?)
+    }
+
+    /// Asks and is answered.
+    pub(super) async fn exchange(&mut self, request: &Request) -> Done<Proof> {
+        self.ask(std::slice::from_ref(request)).await;
+        self.answer(request).await
+    }
+
+    /// Responds to the first request. The client goes on, or goes away, without complaint and without CERTIFICATE.
+    pub(super) async fn content(&mut self) -> Done {
+        self.peer.respond(self.stream, 200).await;
+        let kind = u64::from(self.host.points.certificate);
+        let unwanted = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
+        match self.peer.event(unwanted).await {
+            Event::Arrived(_) => failed("a CERTIFICATE that nobody asked for"),
+            Event::Closed(end) if end.code.is_some() => failed(self.peer.tell(&end)),
+            Event::Closed(_) | Event::Silence => Ok(()),
+        }
+    }
+
+    /// The connection ends with some error.
+    pub(super) async fn complains(&mut self) -> Done {
+        let end = self.peer.expect_end().await?;
+        end.code.map_or_else(|| failed(self.peer.tell(&end)), |_| Ok(()))
+    }
+
+    /// Sends SERVER_CERTIFICATE with `identity`'s authenticator after a change.
+    pub(super) async fn show(&mut self, identity: &Identity, change: fn(&mut Draft<'_>)) -> Done {
+        let authenticator = self.spontaneous(identity, change)?;
+        self.peer.control(self.host.points.server_certificate, &authenticator).await;
+        Ok(())
+    }
+
+    /// Such an authenticator.
+    pub(super) fn spontaneous(
+        &self,
+        identity: &Identity,
+        change: fn(&mut Draft<'_>),
+    ) -> Done<Vec<u8>> {
+        let mut draft = Draft::spontaneous(&random_context(), identity);
+        change(&mut draft);
+        draft.sign(&self.peer.secrets)
+    }
+
+    /// The error code SERVER_CERTIFICATE_INVALID.
+    pub(super) fn invalid(&self) -> u64 {
+        self.host.points.server_certificate_invalid.into()
+    }
+
+    /// Closes, so that the client need not wait.
+    pub(super) async fn goodbye(&mut self) {
+        let no_error = match self.version() {
+            Version::Http2 => 0,
+            Version::Http3 => 0x100,
+        };
+        self.peer.close(no_error, "").await;
+    }
+}
+
+/// A request that any client can answer.
+pub(super) fn good_request() -> Request {
+    request_with(message::CLIENT_CERTIFICATE_REQUEST, &random_context(), &[])
+}
+
+/// The same with extensions behind signature_algorithms.
+pub(super) fn request_with(typ: u8, context: &[u8], more: &[(u16, Vec<u8>)]) -> Request {
+    let schemes: Vec<u16> =
+        SCHEMES.iter().filter(|scheme| scheme.allowed).map(|scheme| scheme.number).collect();
+    let extensions = [&[Request::algorithms(&schemes)], more].concat();
+    Request::new(typ, context, &extensions)
+}

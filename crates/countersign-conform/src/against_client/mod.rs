@@ -1,0 +1,85 @@
+//! Cases against a client, which visits the tool: one connection for each case.
+
+mod answers;
+mod frames;
+mod guest;
+mod requests;
+mod servers;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+pub use self::guest::{Guest, Host};
+use crate::authenticator::Hash;
+use crate::case::{Case, Done, Running, Verdict, Version, failed, skipped};
+use crate::raw::{Listener, Peer};
+use crate::report::Outcome;
+
+/// A case against a client.
+pub type ClientCase = Case<for<'a> fn(&'a mut Guest<'_>) -> Running<'a>>;
+
+/// Longer than any case takes whose steps are all in time.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The cases that need the other hash.
+const WITH_SHA384: [&str; 1] = ["rfc9261/5.1/c1"];
+
+/// All cases, in the order in which they are run.
+pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
+    [answers::CASES, requests::CASES, frames::CASES, servers::CASES].into_iter().flatten()
+}
+
+/// Runs the cases that `chosen` picks by their id over one version, and tells of each. `invite` is told the URL to be
+/// visited; what it returns is dropped when the case is over.
+pub async fn run<I>(
+    host: &Host,
+    version: Version,
+    chosen: impl Fn(&str) -> bool,
+    mut invite: impl FnMut(&str, Version) -> Result<I, String>,
+    mut tell: impl FnMut(&Outcome),
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for case in cases() {
+        if !case.about.over.includes(version) || !chosen(case.about.id) {
+            continue;
+        }
+        let began = Instant::now();
+        let verdict = Verdict::from(try_one(host, version, case, &mut invite).await);
+        let outcome = Outcome { about: case.about, version, verdict, took: began.elapsed() };
+        tell(&outcome);
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+async fn try_one<I>(
+    host: &Host,
+    version: Version,
+    case: &ClientCase,
+    invite: &mut impl FnMut(&str, Version) -> Result<I, String>,
+) -> Done {
+    let id = case.about.id;
+    let hash = if WITH_SHA384.contains(&id) { Hash::Sha384 } else { Hash::Sha256 };
+    // A listener of its own, so that nobody who tries again is taken for the next case's visitor.
+    let own = (host.chain.clone(), host.key.clone_key());
+    let listener =
+        Listener::bind(host.address, version, own, Some(hash), host.points, host.patience).await?;
+    let port = listener.address().port();
+    let url = format!("https://{}:{port}/{}", host.name, id.replace('/', "-"));
+    let _visitor = invite(&url, version)?;
+    let Ok(arrived) = timeout(host.visit_within, arrive(&listener)).await else {
+        return skipped(format!("nobody came within {:?}", host.visit_within));
+    };
+    let mut guest = Guest::new(arrived?, host);
+    let tried = timeout(CASE_LIMIT, (case.run)(&mut guest)).await;
+    guest.goodbye().await;
+    tried.unwrap_or_else(|_| failed(format!("it was not over within {CASE_LIMIT:?}")))
+}
+
+async fn arrive(listener: &Listener) -> Done<Peer> {
+    match listener.accept().await?.handshake().await {
+        Ok(peer) => Ok(peer),
+        Err(reason) => skipped(reason),
+    }
+}

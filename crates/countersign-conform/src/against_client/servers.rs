@@ -1,0 +1,214 @@
+//! Further certificates of servers.
+
+use super::ClientCase;
+use super::guest::Guest;
+use crate::authenticator::{Draft, Side, decline};
+use crate::case::{Done, cases, failed};
+use crate::code_points::UNEXPECTED;
+use crate::identity::random_context;
+use crate::raw::{H2Frame, kind, settings_payload};
+
+pub(super) const CASES: &[ClientCase] = cases! {
+    Must "server/4/c1" Both:
+        "The value of SETTINGS_HTTP_SERVER_CERT_AUTH is 0 or 1.",
+        "SETTINGS that announce support",
+        "the value 0 or 1, or no such setting"
+        => value;
+    Robustness "server/4/c2" Both:
+        "A value of SETTINGS_HTTP_SERVER_CERT_AUTH other than 0 and 1 is an error.",
+        "SETTINGS with the value 2",
+        "a connection error"
+        => wrong_value;
+    Robustness "server/3.1/c1" Http2:
+        "SETTINGS_HTTP_SERVER_CERT_AUTH must not go back to 0.",
+        "SETTINGS with the value 1, and later with 0",
+        "a connection error"
+        => taken_back;
+    Must "client/4.2/c4" Both:
+        "A server's CERTIFICATE without negotiation is a connection error.",
+        "SETTINGS without SETTINGS_HTTP_SERVER_CERT_AUTH, then SERVER_CERTIFICATE",
+        "PROTOCOL_ERROR in HTTP/2, H3_FRAME_UNEXPECTED in HTTP/3"
+        => not_negotiated;
+    Must "server/3.2/c1" Both:
+        "A client that announced support takes certificates.",
+        "a valid spontaneous authenticator, and a response",
+        "no error"
+        => |guest| content(guest, |host| &host.further);
+    Must "server/6.2/c1" Both:
+        "An expired certificate is no connection error.",
+        "a valid spontaneous authenticator by an expired certificate, and a response",
+        "no error"
+        => |guest| content(guest, |host| &host.expired);
+    Must "server/6.2/c2" Both:
+        "A certificate that is not trusted is no connection error.",
+        "a valid spontaneous authenticator by a certificate of an authority that nobody knows, and a response",
+        "no error"
+        => |guest| content(guest, |host| &host.stranger);
+    Must "server/5.1/c1" Http2:
+        "SERVER_CERTIFICATE on another stream than 0 is a connection error.",
+        "a valid spontaneous authenticator on the stream of the client's GET",
+        "a connection error"
+        => on_a_stream;
+    Must "server/5.2/c1" Http3:
+        "SERVER_CERTIFICATE on another stream than the control stream is a connection error.",
+        "a valid spontaneous authenticator on the stream of the client's GET",
+        "a connection error"
+        => on_a_stream;
+    Must "server/5.1/c2" Http2:
+        "SERVER_CERTIFICATE defines no flags.",
+        "a valid spontaneous authenticator in a frame with all flags set, and a response",
+        "no error"
+        => flags;
+    Must "server/5.3/c1" Both:
+        "What does not decode is SERVER_CERTIFICATE_INVALID.",
+        "SERVER_CERTIFICATE with bytes that are no authenticator",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| altered(guest, |_| b"whatever".to_vec());
+    Must "server/5.3/c2" Both:
+        "A wrong signature is SERVER_CERTIFICATE_INVALID.",
+        "an authenticator with a bit of the signature flipped, and the MAC made over that",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| forged(guest, |draft| draft.break_signature = true);
+    Must "server/5.3/c3" Both:
+        "A wrong MAC is SERVER_CERTIFICATE_INVALID.",
+        "an authenticator with the last bit of Finished flipped",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| altered(guest, |mut bytes| {
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            bytes
+        });
+    Must "server/5.3/c4" Both:
+        "An authenticator of another side is SERVER_CERTIFICATE_INVALID.",
+        "an authenticator made with the client's values",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| forged(guest, |draft| (draft.signer, draft.finisher) = (Side::Client, Side::Client));
+    Must "server/5.3/c5" Both:
+        "An authenticator ends with Finished.",
+        "an authenticator with a byte behind it",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| altered(guest, |bytes| [&bytes[..], &[0]].concat());
+    Must "server/5.3/c6" Both:
+        "An authenticator is whole.",
+        "the first 100 bytes of an authenticator",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| altered(guest, |bytes| bytes.into_iter().take(100).collect());
+    Must "server/5.3/c7" Both:
+        "A server that was not asked cannot decline.",
+        "an empty authenticator",
+        "SERVER_CERTIFICATE_INVALID"
+        => empty;
+    Should "server/5.3/c8" Both:
+        "A context is valid once.",
+        "a valid spontaneous authenticator, twice",
+        "SERVER_CERTIFICATE_INVALID"
+        => repeated;
+    Must "rfc9261/5.2.2/c2" Both:
+        "RSASSA-PKCS1-v1_5 is not valid for signatures.",
+        "an authenticator signed with and named rsa_pkcs1_sha256",
+        "SERVER_CERTIFICATE_INVALID"
+        => pkcs1;
+    Must "rfc9261/5.2.2/c3" Both:
+        "The scheme is the one of the signature.",
+        "an authenticator by an ECDSA key on P-256 that names ecdsa_secp384r1_sha384",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| forged(guest, |draft| draft.scheme = 0x0503);
+    Must "rfc9261/5.2.1/c3" Both:
+        "Certificate has only extensions that the ClientHello has.",
+        "an authenticator with an extension that nobody knows",
+        "SERVER_CERTIFICATE_INVALID"
+        => |guest| forged(guest, |draft| {
+            if let Some((_, extensions)) = draft.chain.first_mut() {
+                extensions.push((0xfefe, Vec::new()));
+            }
+        });
+};
+
+async fn value(guest: &mut Guest<'_>) -> Done {
+    guest.welcome().await?;
+    match guest.peer.setting(guest.host.points.server_cert_auth) {
+        None | Some(0 | 1) => Ok(()),
+        Some(value) => failed(format!("the client announced {value}")),
+    }
+}
+
+async fn wrong_value(guest: &mut Guest<'_>) -> Done {
+    // Whether the client takes part shows in its own SETTINGS, which may come too late to be waited for.
+    guest.peer.announce(&[(guest.host.points.server_cert_auth.into(), 2)]).await;
+    guest.complains().await
+}
+
+async fn taken_back(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let settings = [(guest.host.points.server_cert_auth.into(), 0)];
+    guest.peer.control(kind::SETTINGS, &settings_payload(guest.version(), &settings)).await;
+    guest.complains().await
+}
+
+async fn not_negotiated(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_with(&[(guest.host.points.client_cert_auth.into(), 1)]).await?;
+    guest.show(&guest.host.further, |_| {}).await?;
+    guest.peer.expect_error(UNEXPECTED).await
+}
+
+async fn content(
+    guest: &mut Guest<'_>,
+    who: fn(&super::Host) -> &crate::identity::Identity,
+) -> Done {
+    guest.welcome_to_be_shown().await?;
+    guest.show(who(guest.host), |_| {}).await?;
+    guest.content().await
+}
+
+async fn on_a_stream(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let authenticator = guest.spontaneous(&guest.host.further, |_| {})?;
+    guest.peer.on_stream(guest.stream, guest.host.points.server_certificate, &authenticator).await;
+    guest.complains().await
+}
+
+async fn flags(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let authenticator = guest.spontaneous(&guest.host.further, |_| {})?;
+    let kind = guest.host.points.server_certificate.into();
+    guest.peer.bytes(&H2Frame::new(kind, 0xff, 0, &authenticator).encode()).await;
+    guest.content().await
+}
+
+async fn forged(guest: &mut Guest<'_>, change: fn(&mut Draft<'_>)) -> Done {
+    guest.welcome_to_be_shown().await?;
+    guest.show(&guest.host.further, change).await?;
+    guest.peer.expect_code(guest.invalid()).await
+}
+
+async fn altered(guest: &mut Guest<'_>, change: fn(Vec<u8>) -> Vec<u8>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let authenticator = change(guest.spontaneous(&guest.host.further, |_| {})?);
+    guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
+    guest.peer.expect_code(guest.invalid()).await
+}
+
+async fn empty(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let authenticator = decline(&guest.peer.secrets, Side::Server, &[], &random_context());
+    guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
+    guest.peer.expect_code(guest.invalid()).await
+}
+
+async fn repeated(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    let authenticator = guest.spontaneous(&guest.host.further, |_| {})?;
+    for _ in 0..2 {
+        guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
+    }
+    guest.peer.expect_code(guest.invalid()).await
+}
+
+async fn pkcs1(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_to_be_shown().await?;
+    guest
+        .show(&guest.host.rsa, |draft| (draft.scheme, draft.signed_with) = (0x0401, 0x0401))
+        .await?;
+    guest.peer.expect_code(guest.invalid()).await
+}

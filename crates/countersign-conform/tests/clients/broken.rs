@@ -1,0 +1,343 @@
+//! A little client that does everything right, but for one fault.
+
+use std::time::Duration;
+
+use countersign_conform::CodePoints;
+use countersign_conform::Version;
+use countersign_conform::against_server::{Target, Visit};
+use countersign_conform::authenticator::{
+    Check, Draft, Hash, Request, Side, check, decline, extension,
+};
+use countersign_conform::code_points::{
+    Code, H3_CLOSED_CRITICAL_STREAM, MALFORMED, TOO_LONG, UNEXPECTED,
+};
+use countersign_conform::identity::Identity;
+use countersign_conform::raw::{
+    Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload,
+};
+
+/// What can be wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    // Settings.
+    AnnouncesNothing,
+    AnnouncesServerTwo,
+    LetsServerSettingBeAnything,
+    LetsTakeBack,
+    TakesSecondSettings,
+    NeedsNoControlStream,
+    FearsTheUnknown,
+    // Answers.
+    PresentsAtOnce,
+    AnswersTwice,
+    AnswersLastFirst,
+    AnswersThrice,
+    Forges,
+    AnswersOnAStream,
+    MindsType13,
+    MindsOddExtensions,
+    MindsLongRequests,
+    MindsEmptyContexts,
+    MindsWideLengths,
+    MindsFlags,
+    UsesAnyScheme,
+    IgnoresAuthorities,
+    KnowsSha256Only,
+    // Requests that may not be answered.
+    IgnoresTheLimit,
+    TakesEmptyLists,
+    Swallows,
+    TakesRepeatedContexts,
+    NeedsNoAlgorithms,
+    TakesTwins,
+    NeedsNoNegotiation,
+    // Frames.
+    IgnoresStrays,
+    IgnoresOpenBlocks,
+    AwaitsAnyLength,
+    // Certificates of servers.
+    RefusesServers,
+    ComplainsOfExpired,
+    Skips(&'static [Check]),
+    TakesEmptyProofs,
+    TakesRepeatedProofs,
+}
+
+/// It takes this many requests at a time.
+const LIMIT: u64 = 4;
+
+/// Visits until it has its response or something to complain about.
+pub(crate) async fn visit(target: &Target, version: Version, hash: Hash, fault: Fault) {
+    let Ok(peer) = (Visit { target, version }).connect_with_hash(hash).await else { return };
+    let client = Client {
+        peer,
+        fault,
+        points: target.points,
+        identity: target.identities.first().unwrap(),
+        settings: None,
+        own: 0,
+        contexts: Vec::new(),
+        answered: 0,
+        held: Vec::new(),
+        open_block: false,
+    };
+    client.run(&target.authority).await;
+}
+
+struct Client<'a> {
+    peer: Peer,
+    fault: Fault,
+    points: CodePoints,
+    identity: &'a Identity,
+    settings: Option<(u64, u64)>,
+    own: u64,
+    contexts: Vec<Vec<u8>>,
+    answered: usize,
+    /// Answers that wait for the last one.
+    held: Vec<Vec<u8>>,
+    open_block: bool,
+}
+
+impl Client<'_> {
+    fn fault(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn error<T>(&self, code: Code) -> Result<T, u64> {
+        Err(code.of(self.peer.version))
+    }
+
+    async fn run(mut self, authority: &str) {
+        let server = if self.fault(Fault::AnnouncesServerTwo) { 2 } else { 1 };
+        let mut settings = vec![(self.points.server_cert_auth.into(), server)];
+        if !self.fault(Fault::AnnouncesNothing) {
+            settings.push((self.points.client_cert_auth.into(), LIMIT));
+        }
+        self.peer.announce(&settings).await;
+        self.own = self.peer.get(authority, "/").await;
+        if self.fault(Fault::PresentsAtOnce) {
+            self.peer.certificate(b"whatever").await;
+        }
+        while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
+            match self.take(arrival).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(code) => {
+                    self.peer.close(code, "no").await;
+                    self.peer.be_patient(Duration::from_secs(5));
+                    self.peer.event(|_| false).await;
+                    return;
+                }
+            }
+        }
+        let no_error = if self.peer.version == Version::Http2 { 0 } else { 0x100 };
+        self.peer.close(no_error, "").await;
+    }
+
+    /// Whether to go on; the error is the code to end with.
+    async fn take(&mut self, arrival: Arrival) -> Result<bool, u64> {
+        let (stream, frame, flags) = match &arrival {
+            Arrival::Frame { stream, kind, flags, .. } => (*stream, *kind, *flags),
+            Arrival::Oversized if self.fault(Fault::AwaitsAnyLength) => return Ok(true),
+            Arrival::Oversized => return self.error(TOO_LONG),
+            Arrival::ControlEnded if self.fault(Fault::NeedsNoControlStream) => return Ok(true),
+            Arrival::ControlEnded => return Err(H3_CLOSED_CRITICAL_STREAM),
+            Arrival::StreamEnded(_) | Arrival::Closed(_) => return Ok(true),
+        };
+        let payload = payload(arrival);
+        let ours = [self.points.requests, self.points.server_certificate].map(u64::from);
+        let strays = self.fault(Fault::IgnoresStrays);
+        if self.open_block && frame != kind::CONTINUATION {
+            let ignores = self.fault(Fault::IgnoresOpenBlocks);
+            return if ignores { Ok(true) } else { self.error(UNEXPECTED) };
+        }
+        if stream.is_some() && ours.contains(&frame) {
+            return if strays { Ok(true) } else { self.error(UNEXPECTED) };
+        }
+        if stream.is_none() && ours.contains(&frame) && self.fault(Fault::MindsFlags) && flags != 0
+        {
+            return self.error(UNEXPECTED);
+        }
+        match (stream, frame) {
+            (Some(_), kind::HEADERS)
+                if self.peer.version == Version::Http2 && flags & FLAG_END_HEADERS == 0 =>
+            {
+                self.open_block = true;
+            }
+            (Some(stream), kind::HEADERS) => return Ok(stream != self.own),
+            (None, kind::SETTINGS) => self.take_settings(&payload)?,
+            (None, frame) if frame == ours[0] => self.take_requests(&payload).await?,
+            (None, frame) if frame == ours[1] => self.take_server_certificate(&payload)?,
+            (None, frame) if frame > kind::CONTINUATION && self.fault(Fault::FearsTheUnknown) => {
+                return self.error(UNEXPECTED);
+            }
+            (Some(_) | None, _) => {}
+        }
+        Ok(true)
+    }
+
+    fn take_settings(&mut self, payload: &[u8]) -> Result<(), u64> {
+        let again = self.settings.is_some() && self.peer.version == Version::Http3;
+        if again && !self.fault(Fault::TakesSecondSettings) {
+            return self.error(UNEXPECTED);
+        }
+        let (mut client, mut server) = self.settings.unwrap_or_default();
+        for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
+            if identifier == u64::from(self.points.client_cert_auth) {
+                if value < client && !self.fault(Fault::LetsTakeBack) {
+                    return self.error(UNEXPECTED);
+                }
+                client = value;
+            } else if identifier == u64::from(self.points.server_cert_auth) {
+                let wrong = value > 1 || value < server;
+                if wrong && !self.fault(Fault::LetsServerSettingBeAnything) {
+                    return self.error(UNEXPECTED);
+                }
+                server = value;
+            }
+        }
+        self.settings = Some((client, server));
+        Ok(())
+    }
+
+    async fn take_requests(&mut self, payload: &[u8]) -> Result<(), u64> {
+        let announced = self.settings.is_some_and(|(client, _)| client > 0);
+        if !announced {
+            let lax = self.fault(Fault::NeedsNoNegotiation);
+            return if lax { Ok(()) } else { self.error(UNEXPECTED) };
+        }
+        if payload.is_empty() && self.fault(Fault::TakesEmptyLists) {
+            return Ok(());
+        }
+        if self.fault(Fault::MindsWideLengths)
+            && payload.first().is_some_and(|first| *first >= 0xc0)
+        {
+            return self.error(MALFORMED);
+        }
+        let Ok(requests) = Request::parse_list(payload) else {
+            return if self.fault(Fault::Swallows) { Ok(()) } else { self.error(MALFORMED) };
+        };
+        if requests.len() as u64 > LIMIT && !self.fault(Fault::IgnoresTheLimit) {
+            return self.error(UNEXPECTED);
+        }
+        let mut answers = Vec::new();
+        for request in &requests {
+            self.examine(request)?;
+            answers.push(self.authenticator(request));
+        }
+        self.send(answers, requests.len()).await;
+        Ok(())
+    }
+
+    fn examine(&mut self, request: &Request) -> Result<(), u64> {
+        let minds = match self.fault {
+            Fault::MindsType13 => request.typ == 13,
+            Fault::MindsOddExtensions => request.extensions.iter().any(|(typ, _)| *typ > 64),
+            Fault::MindsLongRequests => request.bytes.len() > 4096,
+            Fault::MindsEmptyContexts => request.context.is_empty(),
+            Fault::KnowsSha256Only => self.peer.secrets.hash() != Hash::Sha256,
+            _ => false,
+        };
+        let repeated = self.contexts.contains(&request.context);
+        self.contexts.push(request.context.clone());
+        let mut types: Vec<_> = request.extensions.iter().map(|(typ, _)| *typ).collect();
+        types.sort_unstable();
+        let twins = types.windows(2).any(|pair| pair[0] == pair[1]);
+        let wrong = minds
+            || repeated && !self.fault(Fault::TakesRepeatedContexts)
+            || twins && !self.fault(Fault::TakesTwins)
+            || request.schemes().is_empty() && !self.fault(Fault::NeedsNoAlgorithms);
+        if wrong { self.error(MALFORMED) } else { Ok(()) }
+    }
+
+    fn authenticator(&self, request: &Request) -> Vec<u8> {
+        let own = self.identity.key.schemes()[0];
+        let offered = request.schemes();
+        let scheme = offered.contains(&own)
+            || self.fault(Fault::UsesAnyScheme)
+            || self.fault(Fault::NeedsNoAlgorithms);
+        let below = self.fault(Fault::IgnoresAuthorities)
+            || request.extension(extension::CERTIFICATE_AUTHORITIES).is_none();
+        if !scheme || !below {
+            return decline(&self.peer.secrets, Side::Client, &request.bytes, &request.context);
+        }
+        // Made for a request that offers what is needed, then over the one that came.
+        let fitting = Request::new(17, &request.context, &[Request::algorithms(&[own])]);
+        let mut draft = Draft::answer(&fitting, self.identity).unwrap();
+        draft.request.clone_from(&request.bytes);
+        draft.break_signature = self.fault(Fault::Forges);
+        draft.sign(&self.peer.secrets).unwrap()
+    }
+
+    async fn send(&mut self, answers: Vec<Vec<u8>>, together: usize) {
+        let mut answers = answers;
+        match self.fault {
+            Fault::AnswersLastFirst if together > 1 => answers.reverse(),
+            // Those of frames that come one by one as well.
+            Fault::AnswersLastFirst => {
+                self.held.append(&mut answers);
+                if self.held.len() < LIMIT as usize {
+                    return;
+                }
+                answers = std::mem::take(&mut self.held);
+                answers.reverse();
+            }
+            Fault::AnswersTwice => answers.extend(answers.clone()),
+            Fault::AnswersThrice if self.answered >= 3 => return,
+            _ => {}
+        }
+        for answer in answers {
+            self.answered += 1;
+            if self.fault(Fault::AnswersOnAStream) {
+                let stream = self.peer.begin("localhost", "/more").await;
+                self.peer.on_stream(stream, self.points.certificate, &answer).await;
+            } else {
+                self.peer.certificate(&answer).await;
+            }
+        }
+    }
+
+    fn take_server_certificate(&mut self, payload: &[u8]) -> Result<(), u64> {
+        let negotiated = self.settings.is_some_and(|(_, server)| server == 1);
+        if !negotiated {
+            let lax = self.fault(Fault::NeedsNoNegotiation);
+            return if lax { Ok(()) } else { self.error(UNEXPECTED) };
+        }
+        let invalid = self.points.server_certificate_invalid.into();
+        let skip = match self.fault {
+            Fault::Skips(skip) => skip,
+            _ => &[],
+        };
+        let empty = payload.first() == Some(&20);
+        if empty && !self.fault(Fault::TakesEmptyProofs) {
+            return Err(invalid);
+        }
+        if self.fault(Fault::RefusesServers) {
+            return Err(invalid);
+        }
+        let side = Side::Server;
+        let Ok(proof) = check(&self.peer.secrets, side, None, payload, skip) else {
+            return if empty { Ok(()) } else { Err(invalid) };
+        };
+        if let countersign_conform::authenticator::Proof::Proven { chain, context, .. } = proof {
+            let expired = chain.first().is_some_and(|leaf| is_not_good(leaf));
+            if self.fault(Fault::ComplainsOfExpired) && expired {
+                return Err(invalid);
+            }
+            let repeated = self.contexts.contains(&context) && !context.is_empty();
+            self.contexts.push(context);
+            if repeated && !self.fault(Fault::TakesRepeatedProofs) {
+                return Err(invalid);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it has expired, or nobody knows who issued it.
+fn is_not_good(leaf: &[u8]) -> bool {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
+    !parsed.validity().is_valid() || parsed.issuer().to_string().contains("Nobody")
+}

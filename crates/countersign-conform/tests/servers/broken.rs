@@ -1,0 +1,495 @@
+//! A little server that does everything right, but for one fault.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use countersign_conform::authenticator::{
+    Check, Draft, Hash, Proof, Request, SCHEMES, Side, check, extension, message,
+};
+use countersign_conform::code_points::{
+    Code, H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, MALFORMED, TOO_LONG, UNEXPECTED,
+};
+use countersign_conform::identity::Identity;
+use countersign_conform::raw::{
+    Arrival, Event, FLAG_END_HEADERS, Listener, Peer, fields, kind, parse_settings,
+};
+use countersign_conform::{CodePoints, Version};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::world::{World, provider};
+
+/// What can be wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    // Settings.
+    AnnouncesTwo,
+    AnnouncesServerTwo,
+    AsksAnybody,
+    OffersToAnybody,
+    LetsTakeBack,
+    LetsServerSettingBeAnything,
+    TakesLimitAsSigned,
+    FearsTheUnknown,
+    TakesSecondSettings,
+    NeedsNoSettings,
+    // Requests.
+    AsksEmpty,
+    AsksWithOddExtension,
+    AsksWithServerName,
+    AsksWithoutSchemes,
+    OffersPkcs1,
+    LacksEd25519,
+    CountsContexts,
+    RepeatsContexts,
+    IgnoresTheLimit,
+    AsksOnce,
+    AsksForThePublic,
+    // Answers.
+    Skips(&'static [Check]),
+    /// The same for a server that does not offer Ed25519.
+    SkipsOfFew(&'static [Check]),
+    RefusesEverybody,
+    KnowsP256Only,
+    RefusesLongChains,
+    RefusesLongFrames,
+    KnowsSha256Only,
+    MindsFlags,
+    ForgetsWhoCancels,
+    ExpectsTheLastFirst,
+    TakesAnyOrder,
+    TakesReplays,
+    EndsOnDecline,
+    EndsOnStranger,
+    TrustsAnybody,
+    ForgetsIdentities,
+    RemembersForAll,
+    // Frames.
+    IgnoresRequests,
+    IgnoresStrays,
+    IgnoresUnsolicited,
+    IgnoresOpenBlocks,
+    AwaitsAnyLength,
+    NeedsNoControlStream,
+    DiesOfAbsence,
+    // Offers.
+    OffersForged,
+    OffersUnderOneContext,
+}
+
+/// A credential that a path needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    User,
+    Device,
+}
+
+/// What all connections share.
+struct Shared {
+    fault: Fault,
+    points: CodePoints,
+    further: Identity,
+    user: (Arc<dyn ClientCertVerifier>, Vec<u8>),
+    device: (Arc<dyn ClientCertVerifier>, Vec<u8>),
+    contexts: AtomicU64,
+    proven: std::sync::Mutex<HashSet<Kind>>,
+    dead: AtomicBool,
+}
+
+/// Starts one that serves until the test's runtime ends.
+pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> SocketAddr {
+    let points = CodePoints::default();
+    let own = (world.pki.server.chain.clone(), world.pki.server.key.clone_key());
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let forever = Duration::from_secs(60);
+    let listener = Listener::bind(local, version, own, None, points, forever).await.unwrap();
+    let address = listener.address();
+    let kind = |root: CertificateDer<'static>, crls| {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .with_crls(crls)
+            .allow_unknown_revocation_status()
+            .build()
+            .unwrap();
+        let (_, parsed) = X509Certificate::from_der(&root).unwrap();
+        (verifier, parsed.subject().as_raw().to_vec())
+    };
+    let shared = Arc::new(Shared {
+        fault,
+        points,
+        further: Identity::issued(&world.further).unwrap(),
+        user: kind(world.users.root_der(), vec![world.crl.clone()]),
+        device: kind(world.pki.device_ca.clone(), Vec::new()),
+        contexts: AtomicU64::new(0),
+        proven: std::sync::Mutex::default(),
+        dead: AtomicBool::new(false),
+    });
+    tokio::spawn(async move {
+        while let Ok(arriving) = listener.accept().await {
+            if shared.dead.load(Ordering::SeqCst) {
+                return;
+            }
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                if let Ok(peer) = arriving.handshake().await {
+                    Connection::new(peer, shared).serve().await;
+                }
+            });
+        }
+    });
+    address
+}
+
+struct Connection {
+    peer: Peer,
+    shared: Arc<Shared>,
+    settings: bool,
+    limit: u64,
+    server_certificates: u64,
+    outstanding: VecDeque<(Request, Kind)>,
+    asked: usize,
+    waiting: Vec<(u64, Kind)>,
+    identities: HashSet<Kind>,
+    seen: Vec<Vec<u8>>,
+    open_block: bool,
+}
+
+impl Connection {
+    fn new(peer: Peer, shared: Arc<Shared>) -> Self {
+        let identities = match shared.fault {
+            Fault::RemembersForAll => shared.proven.lock().unwrap().clone(),
+            _ => HashSet::new(),
+        };
+        Self {
+            peer,
+            shared,
+            settings: false,
+            limit: 0,
+            server_certificates: 0,
+            outstanding: VecDeque::new(),
+            asked: 0,
+            waiting: Vec::new(),
+            identities,
+            seen: Vec::new(),
+            open_block: false,
+        }
+    }
+
+    fn fault(&self, fault: Fault) -> bool {
+        self.shared.fault == fault
+    }
+
+    async fn serve(mut self) {
+        let points = self.shared.points;
+        let client = if self.fault(Fault::AnnouncesTwo) { 2 } else { 1 };
+        let server = if self.fault(Fault::AnnouncesServerTwo) { 2 } else { 1 };
+        let settings =
+            [(points.client_cert_auth.into(), client), (points.server_cert_auth.into(), server)];
+        self.peer.announce(&settings).await;
+        while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
+            if let Err(code) = self.take(arrival).await {
+                self.peer.close(code, "no").await;
+                // Lingers, so that the error is read.
+                self.peer.be_patient(Duration::from_secs(5));
+                self.peer.event(|_| false).await;
+                return;
+            }
+        }
+        if self.fault(Fault::DiesOfAbsence) && !self.outstanding.is_empty() {
+            self.shared.dead.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn error(&self, code: Code) -> Result<(), u64> {
+        Err(code.of(self.peer.version))
+    }
+
+    async fn take(&mut self, arrival: Arrival) -> Result<(), u64> {
+        match arrival {
+            Arrival::Frame { stream: None, kind, flags, payload } => {
+                self.unless_block_is_open(kind)?;
+                self.control(kind, flags, &payload).await
+            }
+            Arrival::Frame { stream: Some(stream), kind, flags, payload } => {
+                self.unless_block_is_open(kind)?;
+                self.on_stream(stream, kind, flags, &payload).await
+            }
+            Arrival::Oversized if self.fault(Fault::AwaitsAnyLength) => Ok(()),
+            Arrival::Oversized => self.error(TOO_LONG),
+            Arrival::ControlEnded if self.fault(Fault::NeedsNoControlStream) => Ok(()),
+            Arrival::ControlEnded => Err(H3_CLOSED_CRITICAL_STREAM),
+            Arrival::StreamEnded(_) | Arrival::Closed(_) => Ok(()),
+        }
+    }
+
+    fn unless_block_is_open(&self, kind: u64) -> Result<(), u64> {
+        let wrong = self.open_block && kind != kind::CONTINUATION;
+        if wrong && !self.fault(Fault::IgnoresOpenBlocks) { self.error(UNEXPECTED) } else { Ok(()) }
+    }
+
+    async fn control(&mut self, frame: u64, flags: u8, payload: &[u8]) -> Result<(), u64> {
+        let points = self.shared.points;
+        if frame == kind::SETTINGS {
+            return self.take_settings(payload).await;
+        }
+        let lax = self.peer.version == Version::Http2 && self.fault(Fault::IgnoresUnsolicited);
+        if !self.settings && !lax && !self.fault(Fault::NeedsNoSettings) {
+            return match self.peer.version {
+                Version::Http2 => self.error(UNEXPECTED),
+                Version::Http3 => Err(H3_MISSING_SETTINGS),
+            };
+        }
+        if frame == u64::from(points.requests) {
+            return if self.fault(Fault::IgnoresRequests) {
+                Ok(())
+            } else {
+                self.error(UNEXPECTED)
+            };
+        }
+        if frame == u64::from(points.certificate) {
+            if self.fault(Fault::MindsFlags) && flags != 0 {
+                return self.error(UNEXPECTED);
+            }
+            return self.take_certificate(payload).await;
+        }
+        let known = frame <= kind::CONTINUATION || !self.fault(Fault::FearsTheUnknown);
+        if known { Ok(()) } else { self.error(UNEXPECTED) }
+    }
+
+    async fn take_settings(&mut self, payload: &[u8]) -> Result<(), u64> {
+        let first = !std::mem::replace(&mut self.settings, true);
+        if !first && self.peer.version == Version::Http3 && !self.fault(Fault::TakesSecondSettings)
+        {
+            return self.error(UNEXPECTED);
+        }
+        let points = self.shared.points;
+        for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
+            if identifier == u64::from(points.client_cert_auth) {
+                if value == 0 && self.limit > 0 && !self.fault(Fault::LetsTakeBack) {
+                    return self.error(UNEXPECTED);
+                }
+                let signed = self.fault(Fault::TakesLimitAsSigned) && value > i32::MAX as u64;
+                self.limit = if signed { 0 } else { value };
+            } else if identifier == u64::from(points.server_cert_auth) {
+                let wrong = value > 1 || value < self.server_certificates;
+                if wrong && !self.fault(Fault::LetsServerSettingBeAnything) {
+                    return self.error(UNEXPECTED);
+                }
+                self.server_certificates = value;
+            }
+        }
+        if first && (self.server_certificates == 1 || self.fault(Fault::OffersToAnybody)) {
+            self.offer().await;
+        }
+        Ok(())
+    }
+
+    fn context(&self) -> Vec<u8> {
+        match self.shared.fault {
+            Fault::CountsContexts => {
+                let number = self.shared.contexts.fetch_add(1, Ordering::SeqCst);
+                [&[0; 24][..], &number.to_be_bytes()].concat()
+            }
+            Fault::RepeatsContexts | Fault::OffersUnderOneContext => vec![0x5a; 32],
+            _ => {
+                let mut context = vec![0; 32];
+                provider().secure_random.fill(&mut context).unwrap();
+                context
+            }
+        }
+    }
+
+    async fn offer(&mut self) {
+        let mut draft = Draft::spontaneous(&self.context(), &self.shared.further);
+        draft.break_signature = self.fault(Fault::OffersForged);
+        let authenticator = draft.sign(&self.peer.secrets).unwrap();
+        self.peer.control(self.shared.points.server_certificate, &authenticator).await;
+    }
+
+    async fn on_stream(
+        &mut self,
+        stream: u64,
+        frame: u64,
+        flags: u8,
+        payload: &[u8],
+    ) -> Result<(), u64> {
+        let points = self.shared.points;
+        if frame == u64::from(points.requests) || frame == u64::from(points.certificate) {
+            return if self.fault(Fault::IgnoresStrays) { Ok(()) } else { self.error(UNEXPECTED) };
+        }
+        if frame == kind::RST_STREAM {
+            self.waiting.retain(|(waiting, _)| *waiting != stream);
+            if self.fault(Fault::ForgetsWhoCancels) {
+                self.outstanding.clear();
+            }
+        }
+        if frame != kind::HEADERS {
+            return Ok(());
+        }
+        if self.peer.version == Version::Http2 && flags & FLAG_END_HEADERS == 0 {
+            self.open_block = true;
+            return Ok(());
+        }
+        let kind = match fields::path(self.peer.version, payload).as_deref() {
+            Some("/user") => Kind::User,
+            Some("/device") => Kind::Device,
+            Some("/public") if self.fault(Fault::AsksForThePublic) => Kind::User,
+            Some(_) | None => {
+                self.peer.respond(stream, 200).await;
+                return Ok(());
+            }
+        };
+        let held = self.identities.contains(&kind) && !self.fault(Fault::ForgetsIdentities);
+        if held {
+            self.peer.respond(stream, 200).await;
+        } else if self.limit == 0 && !self.fault(Fault::AsksAnybody) {
+            self.peer.respond(stream, 403).await;
+        } else {
+            self.waiting.push((stream, kind));
+            self.ask().await;
+        }
+        Ok(())
+    }
+
+    /// Asks for what is waited for, as long as there is room.
+    async fn ask(&mut self) {
+        for at in 0..self.waiting.len() {
+            let (_, kind) = self.waiting[at];
+            let room = (self.outstanding.len() as u64) < self.limit.max(1);
+            let under_way = self.outstanding.iter().any(|(_, asked)| *asked == kind);
+            let ignores = self.fault(Fault::IgnoresTheLimit);
+            if under_way || !(room || ignores) {
+                continue;
+            }
+            if self.fault(Fault::AsksOnce) && self.asked > 0 {
+                self.answer_waiting(kind, 403).await;
+                return;
+            }
+            self.asked += 1;
+            let request = self.request(kind);
+            let all = std::slice::from_ref(&request);
+            let requests = if self.fault(Fault::AsksEmpty) { &[] } else { all };
+            let payload = Request::encode_list(requests);
+            self.peer.control(self.shared.points.requests, &payload).await;
+            self.outstanding.push_back((request, kind));
+        }
+    }
+
+    fn request(&self, kind: Kind) -> Request {
+        let mut schemes: Vec<u16> =
+            SCHEMES.iter().filter(|scheme| scheme.allowed).map(|scheme| scheme.number).collect();
+        let mut extensions = Vec::new();
+        match self.shared.fault {
+            Fault::AsksWithoutSchemes => schemes.clear(),
+            Fault::OffersPkcs1 => schemes.push(0x0401),
+            Fault::LacksEd25519 | Fault::SkipsOfFew(_) => {
+                schemes.retain(|scheme| *scheme != 0x0807)
+            }
+            Fault::AsksWithOddExtension => extensions.push((51, vec![0, 0])),
+            Fault::AsksWithServerName => extensions.push((extension::SERVER_NAME, vec![0, 0])),
+            _ => {}
+        }
+        extensions.push(Request::algorithms(&schemes));
+        let name = match kind {
+            Kind::User => &self.shared.user.1,
+            Kind::Device => &self.shared.device.1,
+        };
+        let names = [&(name.len() as u16).to_be_bytes()[..], name].concat();
+        let list = [&(names.len() as u16).to_be_bytes()[..], &names].concat();
+        extensions.push((extension::CERTIFICATE_AUTHORITIES, list));
+        Request::new(message::CLIENT_CERTIFICATE_REQUEST, &self.context(), &extensions)
+    }
+
+    async fn answer_waiting(&mut self, kind: Kind, status: u16) {
+        let (answered, waiting) =
+            self.waiting.drain(..).partition::<Vec<_>, _>(|(_, waits_for)| *waits_for == kind);
+        self.waiting = waiting;
+        for (stream, _) in answered {
+            self.peer.respond(stream, status).await;
+        }
+    }
+
+    async fn take_certificate(&mut self, payload: &[u8]) -> Result<(), u64> {
+        if self.fault(Fault::RefusesLongFrames) && payload.len() > 1 << 14 {
+            return self.error(TOO_LONG);
+        }
+        let replay = self.fault(Fault::TakesReplays) && self.seen.iter().any(|one| one == payload);
+        let next = match self.shared.fault {
+            Fault::ExpectsTheLastFirst => self.outstanding.pop_back(),
+            Fault::TakesAnyOrder => {
+                let fits = |(request, _): &(Request, Kind)| {
+                    let side = Side::Client;
+                    check(&self.peer.secrets, side, Some(request), payload, &[]).is_ok()
+                };
+                let at = self.outstanding.iter().position(fits);
+                self.outstanding.remove(at.unwrap_or_default())
+            }
+            _ => self.outstanding.pop_front(),
+        };
+        let Some((request, kind)) = next else {
+            let ignores = self.fault(Fault::IgnoresUnsolicited);
+            return if ignores { Ok(()) } else { self.error(UNEXPECTED) };
+        };
+        self.seen.push(payload.to_vec());
+        if replay {
+            self.answer_waiting(kind, 200).await;
+            return Ok(());
+        }
+        let skip = match self.shared.fault {
+            Fault::Skips(skip) | Fault::SkipsOfFew(skip) => skip,
+            _ => &[],
+        };
+        let hash = self.peer.secrets.hash();
+        let proof = check(&self.peer.secrets, Side::Client, Some(&request), payload, skip);
+        let status = match proof {
+            Err(_) => return self.error(MALFORMED),
+            Ok(_) if self.fault(Fault::KnowsSha256Only) && hash != Hash::Sha256 => {
+                return self.error(MALFORMED);
+            }
+            Ok(Proof::Declined) if self.fault(Fault::EndsOnDecline) => {
+                return self.error(MALFORMED);
+            }
+            Ok(Proof::Declined) => 403,
+            Ok(Proof::Proven { chain, scheme, .. }) => self.judge(kind, &chain, scheme)?,
+        };
+        if status == 200 {
+            self.identities.insert(kind);
+            self.shared.proven.lock().unwrap().insert(kind);
+        }
+        self.answer_waiting(kind, status).await;
+        self.ask().await;
+        Ok(())
+    }
+
+    fn judge(&self, kind: Kind, chain: &[Vec<u8>], scheme: u16) -> Result<u16, u64> {
+        let refused = self.fault(Fault::RefusesEverybody)
+            || self.fault(Fault::KnowsP256Only) && scheme != 0x0403
+            || self.fault(Fault::RefusesLongChains) && chain.len() > 2;
+        if refused {
+            return Ok(403);
+        }
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let (verifier, _) = match kind {
+            Kind::User => &self.shared.user,
+            Kind::Device => &self.shared.device,
+        };
+        let trusted = match chain.split_first() {
+            // Only a server that does not read what it gets comes here.
+            None => true,
+            Some((leaf, rest)) => verifier.verify_client_cert(leaf, rest, UnixTime::now()).is_ok(),
+        };
+        match trusted || self.fault(Fault::TrustsAnybody) {
+            true => Ok(200),
+            false if self.fault(Fault::EndsOnStranger) => Err(MALFORMED.of(self.peer.version)),
+            false => Ok(403),
+        }
+    }
+}
