@@ -89,7 +89,30 @@ impl Frame {
 }
 
 type Io = TlsStream<TcpStream>;
-type Writer = Arc<Mutex<WriteHalf<Io>>>;
+type Writer = Arc<Mutex<Sending>>;
+
+/// The half that sends.
+#[derive(Debug)]
+struct Sending {
+    io: WriteHalf<Io>,
+    /// Acknowledgements that have to wait for the preface and SETTINGS of our own; none once those are sent.
+    owed: Option<Vec<u8>>,
+}
+
+impl Sending {
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.io.write_all(bytes).await?;
+        self.io.flush().await
+    }
+
+    async fn acknowledge(&mut self, reply: &Frame) -> std::io::Result<()> {
+        match &mut self.owed {
+            Some(owed) => owed.extend(reply.encode()),
+            None => self.write(&reply.encode()).await?,
+        }
+        Ok(())
+    }
+}
 
 /// The sending half, and the task that receives.
 #[derive(Debug)]
@@ -108,8 +131,8 @@ impl Wire {
         arrivals: mpsc::UnboundedSender<Arrival>,
         patience: Duration,
     ) -> Self {
-        let (reader, writer) = tokio::io::split(stream);
-        let writer = Arc::new(Mutex::new(writer));
+        let (reader, io) = tokio::io::split(stream);
+        let writer = Arc::new(Mutex::new(Sending { io, owed: Some(Vec::new()) }));
         let reading = tokio::spawn(read(reader, Arc::clone(&writer), side, arrivals));
         Self { side, writer, reading, patience, next_stream: 1 }
     }
@@ -124,15 +147,16 @@ impl Wire {
         all.extend(settings);
         let payload = settings_payload(Version::Http2, &all);
         bytes.extend(Frame::new(kind::SETTINGS, 0, 0, &payload).encode());
-        self.send(&bytes).await;
+        let sending = async {
+            let mut writer = self.writer.lock().await;
+            bytes.extend(writer.owed.take().unwrap_or_default());
+            writer.write(&bytes).await
+        };
+        let _ = tokio::time::timeout(self.patience, sending).await;
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
-        let sending = async {
-            let mut writer = self.writer.lock().await;
-            writer.write_all(bytes).await?;
-            writer.flush().await
-        };
+        let sending = async { self.writer.lock().await.write(bytes).await };
         // A peer that has closed or does not read is found out by what comes back, or does not.
         let _ = tokio::time::timeout(self.patience, sending).await;
     }
@@ -153,7 +177,7 @@ impl Wire {
     }
 
     pub(super) async fn shutdown(&mut self) {
-        let closing = async { self.writer.lock().await.shutdown().await };
+        let closing = async { self.writer.lock().await.io.shutdown().await };
         let _ = tokio::time::timeout(self.patience, closing).await;
     }
 }
@@ -172,12 +196,14 @@ async fn read(
 ) {
     let mut received = BytesMut::new();
     let mut awaits_preface = side == Side::Server;
+    let mut goodbye = false;
     loop {
         if awaits_preface && received.len() >= PREFACE.len() {
             received.advance(PREFACE.len());
             awaits_preface = false;
         }
         while let Some(frame) = (!awaits_preface).then(|| Frame::take(&mut received)).flatten() {
+            goodbye |= u64::from(frame.kind) == kind::GOAWAY;
             if take_in(frame, &writer, &arrivals).await.is_none() {
                 return;
             }
@@ -190,10 +216,14 @@ async fn read(
             let _ = arrivals.send(Arrival::Closed(End::default()));
             return;
         }
-        if !matches!(reader.read_buf(&mut received).await, Ok(1..)) {
-            let _ = arrivals.send(Arrival::Closed(End::default()));
-            return;
-        }
+        let text = match reader.read_buf(&mut received).await {
+            Ok(1..) => continue,
+            Ok(0) if goodbye => "after GOAWAY with NO_ERROR".to_owned(),
+            Ok(0) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let _ = arrivals.send(Arrival::Closed(End { code: None, text }));
+        return;
     }
 }
 
@@ -219,8 +249,7 @@ async fn take_in(
     };
     if let Some(reply) = reply {
         // A failure shows in the next read.
-        let _ = writer.lock().await.write_all(&reply.encode()).await;
-        let _ = writer.lock().await.flush().await;
+        let _ = writer.lock().await.acknowledge(&reply).await;
     }
     let stream = u64::from(frame.stream);
     if kind == kind::GOAWAY {
