@@ -312,6 +312,9 @@ async fn relay(
     let received = response.version();
     headers::prepare_response(response.headers_mut());
     shared.via.add(response.headers_mut(), received);
+    if parts.version == Version::HTTP_2 {
+        headers::detach(response.headers_mut());
+    }
     *response.version_mut() = Version::default();
     let Some(switched) = switched else {
         let is_unread = expectation.as_ref().is_some_and(|it| it.answered(response.status()));

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::BytesMut;
 use http::header::{
     ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
@@ -222,6 +223,26 @@ fn are_alike(name: &str, canonical: &str) -> bool {
         })
     });
     alike && characters.next().is_none()
+}
+
+/// Copies the values into memory of their own.
+///
+/// They are pieces of the buffer that the backend's response was read into, and the HPACK table of the client's
+/// connection would keep all of it, for each of its entries, until others take their place.
+pub(crate) fn detach(headers: &mut HeaderMap) {
+    let mut copy = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
+    for value in headers.values() {
+        copy.extend_from_slice(value.as_bytes());
+    }
+    let mut copy = copy.freeze();
+    for value in headers.values_mut() {
+        let sensitive = value.is_sensitive();
+        // What was a value before is one again.
+        if let Ok(own) = HeaderValue::from_maybe_shared(copy.split_to(value.len())) {
+            *value = own;
+            value.set_sensitive(sensitive);
+        }
+    }
 }
 
 #[cfg(test)]

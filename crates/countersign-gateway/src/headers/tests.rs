@@ -1,5 +1,6 @@
 //! What comes through and what does not.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -198,4 +199,21 @@ fn cookies_in_several_fields_become_one() {
     let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
     join_cookies(&mut headers);
     assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+}
+
+#[test]
+fn detached_values_are_the_same_and_keep_nothing_of_the_buffer_they_were_read_into() {
+    let buffer = Bytes::from(b"textsecret".repeat(1000));
+    let value = |range| HeaderValue::from_maybe_shared(buffer.slice(range)).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", value(0..4));
+    headers.append("x-twice", value(4..10));
+    headers.append("x-twice", value(0..0));
+    headers.get_mut("content-type").unwrap().set_sensitive(true);
+    let before = headers.clone();
+    detach(&mut headers);
+    assert_eq!(headers, before);
+    assert!(headers["content-type"].is_sensitive() && !headers["x-twice"].is_sensitive());
+    drop(before);
+    assert!(buffer.is_unique());
 }
