@@ -1,7 +1,7 @@
 //! One connection: its requests decided about and relayed, its idling bounded.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -105,11 +105,12 @@ pub(crate) async fn serve(
     let stuck = activity.stuck(shared.limits.body, refusals);
     let stream = TokioIo::new(stream);
     let outcome = if protocol == Protocol::Http2 {
-        let connection = shared.http2.serve_connection(stream, service);
+        let connection = Box::pin(shared.http2.serve_connection(stream, service));
         until_its_end(connection, |connection| connection.graceful_shutdown(), end, stuck, overdue)
             .await
     } else {
         let connection = shared.http1.serve_connection(stream, service).with_upgrades();
+        let connection = Box::pin(connection);
         until_its_end(connection, |connection| connection.graceful_shutdown(), end, stuck, overdue)
             .await
     };
@@ -126,15 +127,15 @@ pub(crate) async fn serve(
 }
 
 /// Serves until the client ends the connection, until it is `stuck`, or until `end` is ready and it has ended by
-/// `goodbye`, for which it has until `overdue`.
+/// `goodbye`, for which it has until `overdue`. Boxed, a connection takes no room where it is handed on, and an
+/// HTTP/2 one none of HTTP/1.1's.
 async fn until_its_end<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     goodbye: impl FnOnce(Pin<&mut C>),
     end: impl Future<Output = ()>,
     stuck: impl Future<Output = ()>,
     overdue: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => return outcome,
         () = stuck => return Ok(()),

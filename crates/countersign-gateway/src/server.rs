@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use countersign::server::{AuthHandle, ServerStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -261,10 +262,17 @@ impl Arrival {
         }
     }
 
-    async fn serve(self, live: Arc<Live>, end: watch::Receiver<bool>) {
+    /// Serves it to its end. What only a part of that time or one of the protocols needs is boxed: this is the
+    /// task of a connection, and takes its room for as long as the connection idles.
+    async fn serve(self, live: Arc<Live>, mut end: watch::Receiver<bool>) {
         match self {
-            Self::Tcp(stream, client) => handle(live, stream, client, end).await,
-            Self::Quic(incoming) => handle_quic(live, *incoming, end).await,
+            Self::Tcp(stream, client) => {
+                let accepted = Box::pin(handshake(&live, stream, client, &mut end)).await;
+                if let Some((stream, auth, witness)) = accepted {
+                    connection::serve(live, stream, auth, witness, end).await;
+                }
+            }
+            Self::Quic(incoming) => Box::pin(handle_quic(live, *incoming, end)).await,
         }
     }
 }
@@ -289,15 +297,16 @@ async fn accept(
     }
 }
 
-async fn handle(
-    live: Arc<Live>,
+/// Does the TLS handshake; `None` if nothing comes of it.
+async fn handshake(
+    live: &Live,
     stream: TcpStream,
     client: SocketAddr,
-    mut end: watch::Receiver<bool>,
-) {
+    end: &mut watch::Receiver<bool>,
+) -> Option<(ServerStream<TcpStream>, AuthHandle, Arc<Witness>)> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%client, %error, "a connection ended at once");
-        return;
+        return None;
     }
     let acceptor = live.state().acceptor.clone();
     let limit = live.shared().limits.handshake;
@@ -308,15 +317,14 @@ async fn handle(
     };
     let accepted = tokio::select! {
         accepted = timeout(limit, acceptor.accept_observed(stream, observe)) => accepted,
-        _ = end.changed() => return,
+        _ = end.changed() => return None,
     };
     match accepted {
-        Ok(Ok((stream, auth, witness))) => {
-            connection::serve(live, stream, auth, witness, end).await;
-        }
+        Ok(Ok(accepted)) => return Some(accepted),
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
         Err(_) => too_long(&live.meters().refusals, client),
     }
+    None
 }
 
 async fn handle_quic(live: Arc<Live>, incoming: quinn::Incoming, mut end: watch::Receiver<bool>) {

@@ -214,3 +214,13 @@ async fn an_address_in_use_is_told() {
     let error = Gateway::bind(config).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
 }
+
+#[test]
+fn the_task_of_a_connection_is_small() {
+    fn size<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+    let size = size(Arrival::serve);
+    // It is there for as long as a client idles, and there are tens of thousands.
+    assert!(size <= 3 << 10, "{size} bytes");
+}
