@@ -14,7 +14,14 @@ use rustls::sign::CertifiedKey;
 pub(crate) struct Hello {
     pub(crate) offered: Arc<Offered>,
     /// The certificate that the handshake was answered with.
-    pub(crate) leaf: Option<CertificateDer<'static>>,
+    key: Option<Arc<CertifiedKey>>,
+}
+
+impl Hello {
+    /// Its end entity.
+    pub(crate) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.as_ref()?.cert.first()
+    }
 }
 
 /// Picks as another resolver does, and remembers.
@@ -48,9 +55,7 @@ impl ResolvesServerCert for Listening {
             extensions: Vec::new(),
         };
         let key = self.inner.resolve(hello);
-        let leaf =
-            key.as_ref().and_then(|key| key.cert.first()).map(|leaf| leaf.clone().into_owned());
-        let heard = Hello { offered: Arc::new(offered), leaf };
+        let heard = Hello { offered: Arc::new(offered), key: key.clone() };
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
         key
     }

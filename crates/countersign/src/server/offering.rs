@@ -71,7 +71,7 @@ impl Offering {
     /// Whether the client has been offered `certificate`, in the handshake or since.
     fn has(&self, certificate: &ServerCertificate) -> Result<bool, OfferError> {
         let leaf = certificate.leaf();
-        let handshake = self.hello.as_ref().and_then(|hello| hello.leaf.as_ref());
+        let handshake = self.hello.as_ref().and_then(Hello::leaf);
         match self.offered.iter().find(|offered| offered.certificate.leaf() == leaf) {
             Some(offered) if offered.too_long => Err(OfferError::TooLong),
             found => Ok(found.is_some() || leaf == handshake),
@@ -159,7 +159,7 @@ impl ServerSession {
     pub(super) fn is_certified_for(&self, host: &str) -> Option<bool> {
         let mut state = self.lock();
         let offering = &mut state.offering;
-        let handshake = offering.hello.as_ref()?.leaf.as_ref()?;
+        let handshake = offering.hello.as_ref()?.leaf()?;
         if offering.certified.as_deref() == Some(host) {
             return Some(true);
         }
