@@ -16,8 +16,8 @@ use crate::names::Name;
 #[derive(Debug)]
 pub(crate) struct Caller {
     credential: Arc<str>,
-    leaf: CertificateDer<'static>,
-    issuers: Vec<CertificateDer<'static>>,
+    /// The end entity's first. Never empty.
+    chain: Arc<[CertificateDer<'static>]>,
     sha256: Vec<u8>,
     subject: String,
     issuer: String,
@@ -46,7 +46,15 @@ impl Caller {
     /// A certificate that TLS accepted and this parser does not is refused as untrusted: nothing
     /// can be decided about it.
     pub(crate) fn read(credential: &str, chain: &[CertificateDer<'_>]) -> Result<Self, Rejection> {
-        let (leaf, issuers) = chain.split_first().ok_or(Rejection::Untrusted)?;
+        Self::share(credential, chain.iter().map(|one| one.clone().into_owned()).collect())
+    }
+
+    /// The same, without a copy of the chain.
+    pub(crate) fn share(
+        credential: &str,
+        chain: Arc<[CertificateDer<'static>]>,
+    ) -> Result<Self, Rejection> {
+        let leaf = chain.first().ok_or(Rejection::Untrusted)?;
         let certificate = parse(leaf)?;
         Ok(Self {
             credential: credential.into(),
@@ -56,9 +64,8 @@ impl Caller {
             serial: hex(certificate.raw_serial()),
             not_after: certificate.validity().not_after.timestamp(),
             names: names_in(&certificate)?,
-            leaf: leaf.clone().into_owned(),
-            issuers: issuers.iter().map(|issuer| issuer.clone().into_owned()).collect(),
             fields: Fields::default(),
+            chain: Arc::clone(&chain),
         })
     }
 
@@ -67,14 +74,14 @@ impl Caller {
         &self.credential
     }
 
-    /// The end-entity certificate.
-    pub(crate) fn leaf(&self) -> &CertificateDer<'static> {
-        &self.leaf
+    /// The end-entity certificate, in DER.
+    pub(crate) fn leaf(&self) -> &[u8] {
+        self.chain.first().map(AsRef::as_ref).unwrap_or_default()
     }
 
     /// The rest of the chain as presented, in TLS' order.
     pub(crate) fn issuers(&self) -> &[CertificateDer<'static>] {
-        &self.issuers
+        self.chain.get(1..).unwrap_or_default()
     }
 
     /// The SHA-256 of the end-entity certificate's DER.

@@ -67,10 +67,7 @@ impl Forward {
             set(CLIENT_CERT_CHAIN, chain);
         }
         if let Some(caller) = find(&self.xfcc) {
-            set(
-                XFCC,
-                caller.fields().xfcc.get_or_init(|| HeaderValue::try_from(xfcc(caller)).ok()),
-            );
+            set(XFCC, caller.fields().xfcc.get_or_init(|| compact(xfcc(caller))));
         }
         if self.identities {
             let members: Vec<&str> = callers
@@ -88,8 +85,8 @@ impl Forward {
 }
 
 fn client_cert(caller: &Caller) -> Option<HeaderValue> {
-    let item = ItemSerializer::new().bare_item(caller.leaf().as_ref()).finish();
-    HeaderValue::try_from(item).ok()
+    let item = ItemSerializer::new().bare_item(caller.leaf()).finish();
+    compact(item)
 }
 
 fn client_cert_chain(caller: &Caller) -> Option<HeaderValue> {
@@ -97,7 +94,13 @@ fn client_cert_chain(caller: &Caller) -> Option<HeaderValue> {
     for issuer in caller.issuers() {
         chain.bare_item(issuer.as_ref());
     }
-    chain.finish().and_then(|chain| HeaderValue::try_from(chain).ok())
+    chain.finish().and_then(compact)
+}
+
+/// A value that is kept as long as the connection is: without the room that its text was given to grow.
+fn compact(mut text: String) -> Option<HeaderValue> {
+    text.shrink_to_fit();
+    HeaderValue::try_from(text).ok()
 }
 
 /// Envoy's element: the keys in its order, one `URI` and one `DNS` per name. `By` is left out,
@@ -176,7 +179,9 @@ fn identity(caller: &Caller) -> Result<String, sfv::Error> {
             item = item.parameter(KeyRef::from_str(key)?, StringRef::from_str(&names)?);
         }
     }
-    Ok(item.finish())
+    let mut member = item.finish();
+    member.shrink_to_fit();
+    Ok(member)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Session {
         if let Some((_, caller)) = callers.iter().find(|(known, _)| known == identity) {
             return Ok(Arc::clone(caller));
         }
-        let caller = Arc::new(Caller::read(identity.credential(), identity.chain())?);
+        let caller = Arc::new(Caller::share(identity.credential(), identity.shared_chain())?);
         callers.retain(|(known, _)| known.credential() != identity.credential());
         callers.push((identity.clone(), Arc::clone(&caller)));
         Ok(caller)

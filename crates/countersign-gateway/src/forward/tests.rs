@@ -131,3 +131,14 @@ fn what_the_connection_does_not_hold_is_not_told() {
     assert_eq!(applied(&all, &[device()]).keys().collect::<Vec<_>>(), [&CLIENT_IDENTITIES]);
     assert!(applied(&Forward::default(), &[device(), alice()]).is_empty());
 }
+
+#[test]
+fn what_a_connection_keeps_of_an_identity_has_no_room_to_spare() {
+    let chain: Arc<[_]> = test_pki().device.chain.clone().into();
+    let caller = Caller::share("device", Arc::clone(&chain)).unwrap();
+    assert_eq!(caller.leaf().as_ptr(), chain[0].as_ref().as_ptr(), "the identity's own");
+    assert_eq!(caller.issuers().len(), chain.len() - 1);
+    let (text, member) = (client_cert(&caller).unwrap(), identity(&caller).unwrap());
+    assert_eq!(text, format!(":{}:", STANDARD.encode(&chain[0])));
+    assert_eq!(member.capacity(), member.len());
+}

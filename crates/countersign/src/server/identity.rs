@@ -22,7 +22,7 @@ pub struct Identity(Arc<Fields>);
 #[derive(PartialEq, Eq)]
 struct Fields {
     credential: Arc<str>,
-    chain: Vec<CertificateDer<'static>>,
+    chain: Arc<[CertificateDer<'static>]>,
     source: Source,
 }
 
@@ -32,7 +32,7 @@ impl Identity {
         chain: Vec<CertificateDer<'static>>,
         source: Source,
     ) -> Self {
-        Self(Arc::new(Fields { credential: Arc::clone(credential), chain, source }))
+        Self(Arc::new(Fields { credential: Arc::clone(credential), chain: chain.into(), source }))
     }
 
     /// The name of the credential that it was accepted as.
@@ -43,6 +43,11 @@ impl Identity {
     /// The certificates as the client sent them, end entity first. Never empty.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.0.chain
+    }
+
+    /// The same, for whoever keeps them: no copy is made.
+    pub fn shared_chain(&self) -> Arc<[CertificateDer<'static>]> {
+        Arc::clone(&self.0.chain)
     }
 
     /// The end-entity certificate, in DER.
