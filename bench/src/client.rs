@@ -9,7 +9,7 @@ use bytes::Bytes;
 use countersign::client::{AuthConfig, Handshaker, Origin, StaticCredentials};
 use exported_authenticator::Credential;
 use h2::client::SendRequest;
-use http::Request;
+use http::{Request, StatusCode};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CipherSuite, ClientConfig, version};
@@ -54,11 +54,21 @@ impl Connection {
 
 impl Connector {
     pub(crate) fn new(address: SocketAddr, proof: Proof, files: &Path) -> anyhow::Result<Self> {
+        Self::showing(address, proof, files, "client")
+    }
+
+    /// With another identity.
+    pub(crate) fn showing(
+        address: SocketAddr,
+        proof: Proof,
+        files: &Path,
+        identity: &str,
+    ) -> anyhow::Result<Self> {
         let provider = Arc::new(provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&version::TLS13])?
             .with_root_certificates(pki::roots(files, "server")?);
-        let (chain, key) = pki::identity(files, "client")?;
+        let (chain, key) = pki::identity(files, identity)?;
         let mut shown = StaticCredentials::new();
         let mut tls = match proof {
             Proof::Handshake => builder.with_client_auth_cert(chain, key)?,
@@ -77,6 +87,13 @@ impl Connector {
 
     /// A new connection whose first request was answered, so that the identity is there.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+        let connection = self.open().await?;
+        get(&connection.send, "/1k").await.context("the first request")?;
+        Ok(connection)
+    }
+
+    /// A new connection without a request.
+    pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
         let io = TcpStream::connect(self.address).await?;
         io.set_nodelay(true)?;
         let (stream, _) = self.handshaker.connect(io, Origin::new(HOST, 443)).await?;
@@ -86,9 +103,7 @@ impl Connector {
             .handshake(stream)
             .await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
-        let connection = Connection { send, driver };
-        get(&connection.send, "/1k").await.context("the first request")?;
-        Ok(connection)
+        Ok(Connection { send, driver })
     }
 }
 
@@ -102,15 +117,32 @@ fn provider() -> CryptoProvider {
 
 /// A GET that has to succeed, to the end of its body.
 pub(crate) async fn get(send: &SendRequest<Bytes>, path: &str) -> anyhow::Result<()> {
+    let (status, _) = exchange(send, path).await?;
+    ensure!(status == 200, "status {status}");
+    Ok(())
+}
+
+/// A GET that has to be refused because of the certificate that was proven.
+pub(crate) async fn refused(send: &SendRequest<Bytes>, path: &str) -> anyhow::Result<()> {
+    let (status, body) = exchange(send, path).await?;
+    let problem = String::from_utf8_lossy(&body);
+    ensure!(status == 403 && problem.contains("credential-untrusted"), "{status}: {problem}");
+    Ok(())
+}
+
+async fn exchange(send: &SendRequest<Bytes>, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
     let mut send = send.clone().ready().await?;
     let request = Request::get(format!("https://{HOST}{path}")).body(())?;
     let (response, _) = send.send_request(request, true)?;
     let response = response.await?;
-    ensure!(response.status() == 200, "status {}", response.status());
-    let mut body = response.into_body();
+    let status = response.status();
+    let (mut body, mut whole) = (response.into_body(), Vec::new());
     while let Some(data) = body.data().await {
-        let length = data?.len();
-        body.flow_control().release_capacity(length)?;
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        if status != StatusCode::OK {
+            whole.extend_from_slice(&data);
+        }
     }
-    Ok(())
+    Ok((status, whole))
 }

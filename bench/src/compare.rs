@@ -95,10 +95,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let run = tempfile::tempdir()?;
     pki::write(run.path())?;
     let backend = free_address()?;
-    let mut command = pinned(args.load_core, std::env::current_exe()?);
+    let mut command = pinned(&args.load_core.to_string(), std::env::current_exe()?);
     command.arg("backend").arg(backend.to_string());
     let _backend = Child::start(command, backend).context("starting the backend")?;
-    let site = Site { run: run.path(), backend, gateway: &args.gateway, core: args.proxy_core };
+    let site = Site {
+        run: run.path(),
+        backend,
+        gateway: &args.gateway,
+        core: args.proxy_core.to_string(),
+    };
     let mut running = Vec::new();
     for &proxy in &args.proxies {
         println!("{}: {}", proxy.name(), proxy.version(&site));
@@ -138,7 +143,7 @@ fn measure(
     };
     let [kind, options @ ..] = workload.options() else { bail!("no kind of load") };
     let (memory, mut cpu) = (on.child.memory()?, on.child.cpu()?);
-    let mut load = pinned(core, std::env::current_exe()?)
+    let mut load = pinned(&core.to_string(), std::env::current_exe()?)
         .args(["load", kind, &on.address.to_string(), proof])
         .arg(files)
         .arg(total.to_string())

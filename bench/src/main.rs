@@ -6,6 +6,7 @@
 mod backend;
 mod client;
 mod compare;
+mod flood;
 mod hyper_proxy;
 mod load;
 mod pki;
@@ -34,6 +35,14 @@ enum Command {
     /// The least that a proxy on hyper can be
     #[command(hide = true)]
     HyperProxy { address: SocketAddr, backend: SocketAddr, files: PathBuf },
+    /// What a flood of costly proofs does to the latency of a quiet client
+    Flood(flood::Args),
+    /// Prove what is refused, again and again
+    #[command(hide = true)]
+    Hostile(flood::HostileArgs),
+    /// Do one thing after the other and print how long each took
+    #[command(hide = true)]
+    Quiet(flood::QuietArgs),
     /// Load a proxy and print what was done
     #[command(hide = true)]
     Load(load::Args),
@@ -48,6 +57,9 @@ fn main() -> anyhow::Result<()> {
         Some(Command::HyperProxy { address, backend, files }) => {
             runtime.block_on(hyper_proxy::run(address, backend, &files))
         }
+        Some(Command::Flood(args)) => flood::run(&args),
+        Some(Command::Hostile(args)) => runtime.block_on(flood::hostile(&args)),
+        Some(Command::Quiet(args)) => runtime.block_on(flood::quiet_client(&args)),
         Some(Command::Load(args)) => runtime.block_on(load::run(&args)),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use countersign_pki::{Authority, KeyKind, Leaf};
+use countersign_pki::{Authority, Issued, KeyKind, Leaf};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,15 +20,28 @@ pub(crate) fn write(directory: &Path) -> anyhow::Result<()> {
     ] {
         let root = Authority::root(&format!("{name} root"), KeyKind::P256)?;
         let issued = root.intermediate(&format!("{name} CA"), KeyKind::P256)?.issue(&leaf)?;
-        let put = |file: &str, text: &str| {
-            std::fs::write(directory.join(format!("{name}{file}")), text).context("writing the PKI")
-        };
-        put("-ca.pem", &root.root_pem())?;
-        put(".pem", &issued.pem())?;
-        put(".key", &issued.key_pem())?;
-        put(".both.pem", &(issued.pem() + &issued.key_pem()))?;
+        write_file(directory, &format!("{name}-ca.pem"), &root.root_pem())?;
+        put(directory, name, &issued)?;
     }
     Ok(())
+}
+
+/// Writes a certificate with its key.
+pub(crate) fn put(directory: &Path, name: &str, issued: &Issued) -> anyhow::Result<()> {
+    write_file(directory, &format!("{name}.pem"), &issued.pem())?;
+    write_file(directory, &format!("{name}.key"), &issued.key_pem())?;
+    write_file(directory, &format!("{name}.both.pem"), &(issued.pem() + &issued.key_pem()))
+}
+
+/// Lets clients be vouched for by `root`, too.
+pub(crate) fn trust(directory: &Path, root: &Authority) -> anyhow::Result<()> {
+    let file = "client-ca.pem";
+    let known = std::fs::read_to_string(directory.join(file)).context("reading the PKI")?;
+    write_file(directory, file, &(known + &root.root_pem()))
+}
+
+fn write_file(directory: &Path, file: &str, text: &str) -> anyhow::Result<()> {
+    std::fs::write(directory.join(file), text).context("writing the PKI")
 }
 
 /// The chain and key of `name`.

@@ -13,10 +13,10 @@ const START: Duration = Duration::from_secs(10);
 /// The kernel's unit of times in `/proc`, in seconds: USER_HZ is 100 on all platforms with a distribution.
 const TICK: f64 = 0.01;
 
-/// `program` on one core, with files enough.
-pub(crate) fn pinned(core: usize, program: impl AsRef<OsStr>) -> Command {
+/// `program` on some cores, as taskset names them, with files enough.
+pub(crate) fn pinned(cores: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("prlimit");
-    command.arg("--nofile=20000").args(["taskset", "-c", &core.to_string()]).arg(program);
+    command.arg("--nofile=20000").args(["taskset", "-c", cores]).arg(program);
     command
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Site<'a> {
     pub(crate) backend: SocketAddr,
     /// The program `countersign`.
     pub(crate) gateway: &'a Path,
-    pub(crate) core: usize,
+    /// As taskset names it.
+    pub(crate) core: String,
 }
 
 impl Proxy {
@@ -74,22 +75,22 @@ impl Proxy {
         match self {
             Self::Nginx => {
                 let config = configured("nginx.conf", include_str!("../templates/nginx.conf"))?;
-                command = pinned(site.core, "nginx");
+                command = pinned(&site.core, "nginx");
                 command.arg("-p").arg(site.run).arg("-c").arg(config);
             }
             Self::Haproxy => {
                 let config = configured("haproxy.cfg", include_str!("../templates/haproxy.cfg"))?;
-                command = pinned(site.core, "haproxy");
+                command = pinned(&site.core, "haproxy");
                 command.args(["-db", "-q", "-f"]).arg(config);
             }
             Self::Hyper => {
-                command = pinned(site.core, std::env::current_exe()?);
+                command = pinned(&site.core, std::env::current_exe()?);
                 command.arg("hyper-proxy").arg(address.to_string()).arg(site.backend.to_string());
                 command.arg(site.run);
             }
             Self::Gateway => {
                 let config = configured("gateway.toml", include_str!("../templates/gateway.toml"))?;
-                command = pinned(site.core, site.gateway);
+                command = pinned(&site.core, site.gateway);
                 command.args(["gateway", "--config"]).arg(config).env("TOKIO_WORKER_THREADS", "1");
                 command.stdout(std::process::Stdio::null());
             }
