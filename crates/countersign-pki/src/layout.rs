@@ -91,11 +91,14 @@ impl TestPki {
             ("expired", &self.expired),
             ("revoked", &self.revoked),
         ];
+        // Their lists can be verified before the first client shows who has signed them.
+        let user_issuers = self.alice.chain.iter().skip(1).map(|issuer| certificate_pem(issuer));
+        let user_lists = crls_pem(&self.user_crls) + &user_issuers.collect::<String>();
         let mut files = vec![
             ("server-ca.pem".to_owned(), certificate_pem(&self.server_ca)),
             ("device-ca.pem".to_owned(), certificate_pem(&self.device_ca)),
             ("user-ca.pem".to_owned(), certificate_pem(&self.user_ca)),
-            ("user.crl".to_owned(), crls_pem(&self.user_crls)),
+            ("user.crl".to_owned(), user_lists),
             ("gateway.toml".to_owned(), GATEWAY_TOML.to_owned()),
         ];
         for (name, issued) in leaves {

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateRevocationListDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
 use x509_parser::extensions::{ParsedExtension, X509Extension};
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -194,6 +194,30 @@ impl RevocationList {
             return Err(TrustError::ForgedList(self.label.clone()));
         }
         Ok(())
+    }
+
+    /// Verifies it with those of `certificates` that have its issuer's name. They need not be trusted: it says
+    /// something only about what the same key has issued.
+    ///
+    /// # Errors
+    ///
+    /// If some have, and none of them has signed it.
+    pub fn check_issuers(&self, certificates: &[CertificateDer<'_>]) -> Result<(), TrustError> {
+        let mut named = false;
+        for der in certificates {
+            let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else { continue };
+            let name = inside(certificate.subject().as_raw());
+            let key = inside(certificate.public_key().raw);
+            let (Some(name), Some(key)) = (name, key) else { continue };
+            if self.is_from(name) {
+                named = true;
+                let certificate = Some(der.clone());
+                if self.is_signed_by(&Issuer { name, key, certificate }) == Some(true) {
+                    return Ok(());
+                }
+            }
+        }
+        if named { Err(TrustError::ForgedList(self.label.clone())) } else { Ok(()) }
     }
 
     /// Whether this issuer has signed it; `None` while nobody is known who has. Verifies the signature, until

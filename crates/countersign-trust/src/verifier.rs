@@ -27,10 +27,8 @@ pub enum TrustError {
     /// Nobody is trusted.
     #[error("there is no trust anchor")]
     NoTrustAnchors,
-    /// A revocation list has the name of a trust anchor, but not the signature of such an anchor.
-    #[error(
-        "the revocation list `{0}` names a trust anchor as its issuer, which has not signed it"
-    )]
+    /// A revocation list has the name of a certificate that is there, but not the signature of its key.
+    #[error("the revocation list `{0}` was not signed by the issuer that it names")]
     ForgedList(String),
 }
 

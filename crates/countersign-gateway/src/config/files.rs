@@ -96,18 +96,28 @@ impl RevocationLists {
     ) -> Option<Vec<Arc<RevocationList>>> {
         let (path, content) = read(source, name, "revocation list")?;
         // A DER list is a SEQUENCE.
-        let parsed = if content.first() == Some(&0x30) {
-            Ok(vec![CertificateRevocationListDer::from(content)])
+        let (parsed, issuers) = if content.first() == Some(&0x30) {
+            (Ok(vec![CertificateRevocationListDer::from(content)]), Ok(Vec::new()))
         } else {
-            CertificateRevocationListDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>()
+            let lists = CertificateRevocationListDer::pem_slice_iter(&content).collect();
+            let issuers = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
+            (lists, issuers)
         };
+        let parsed: Result<Vec<_>, pem::Error> = parsed;
+        let parsed = issuers.and_then(|issuers| parsed.map(|lists| (lists, issuers)));
         let message = match parsed {
-            Ok(lists) if lists.is_empty() => {
+            Ok((lists, _)) if lists.is_empty() => {
                 format!("the revocation list `{}` holds no list", path.display())
             }
-            Ok(lists) => {
-                let load = |list| self.load(name.value, list);
-                match lists.iter().map(load).collect::<Result<Vec<_>, _>>() {
+            Ok((lists, issuers)) => {
+                let load = |list| self.load(name.value, list).map_err(|error| error.to_string());
+                let lists = lists.iter().map(load).collect::<Result<Vec<_>, _>>();
+                let checked = lists.and_then(|lists| {
+                    let check = |list: &Arc<RevocationList>| list.check_issuers(&issuers);
+                    let checked = lists.iter().try_for_each(check);
+                    checked.map(|()| lists).map_err(|error| error.to_string())
+                });
+                match checked {
                     Ok(lists) => return Some(lists),
                     Err(reason) => {
                         format!("the revocation list `{}` cannot be used: {reason}", path.display())
@@ -119,7 +129,7 @@ impl RevocationLists {
         source.mistake(
             name.span.clone(),
             message,
-            "a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER"
+            "a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, their issuers' certificates beside them if you like, or one list in DER"
                 .to_owned(),
         );
         None

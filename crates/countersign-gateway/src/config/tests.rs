@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use countersign_proto::CodePoints;
-use countersign_testkit::pki::{Authority, KeyKind, Leaf};
+use countersign_testkit::pki::{Authority, KeyKind, Leaf, crls_pem};
 use countersign_testkit::tls::test_pki;
 use exported_authenticator::MessageType;
 
@@ -298,7 +298,7 @@ gateway.toml:5:7: the key `alice.key` is not that of the certificate `server.pem
 gateway.toml:8:8: the revocation list `alice.pem` holds no list
  8 | crl = ["alice.pem"]
    |        ^^^^^^^^^^^
-   = a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, or one list in DER
+   = a PEM file with one or more blocks `-----BEGIN X509 CRL-----`, their issuers' certificates beside them if you like, or one list in DER
 "#,
     );
     let folder = folder();
@@ -307,6 +307,24 @@ gateway.toml:8:8: the revocation list `alice.pem` holds no list
     let said = parse_in(folder.path(), &text).unwrap_err().to_string();
     assert!(said.contains("gateway.toml:7:9: the trust store `"), "{said}");
     assert!(said.contains("broken.pem` is not PEM: "), "{said}");
+}
+
+#[test]
+fn a_list_must_be_of_the_issuer_whose_certificate_stands_beside_it() {
+    let root = Authority::root("Root", KeyKind::P256).unwrap();
+    let [users, impostor] =
+        ["Users"; 2].map(|name| root.intermediate(name, KeyKind::P256).unwrap());
+    let certificate = users.issue(&Leaf::client("alice")).unwrap().pem();
+    let folder = folder();
+    let with_list_of = |authority: &Authority| {
+        let list = crls_pem(&[authority.crl(&[]).unwrap()]);
+        std::fs::write(folder.path().join("a.crl"), list + &certificate).unwrap();
+        parse_in(folder.path(), &with(USER, &format!("{USER}crl = [\"a.crl\"]\n")))
+    };
+    with_list_of(&users).unwrap();
+    let said = with_list_of(&impostor).unwrap_err().to_string();
+    assert!(said.contains("gateway.toml:8:8: the revocation list `"), "{said}");
+    assert!(said.contains("was not signed by the issuer that it names"), "{said}");
 }
 
 #[test]

@@ -184,6 +184,32 @@ fn the_list_is_let_go_of_once_its_issuer_is_known() {
     assert_eq!(signed_by(&other), Some(false));
 }
 
+#[test]
+fn an_issuers_certificate_beside_the_list_tells_who_has_signed_it() {
+    let root = Authority::root("Root", KeyKind::P256).unwrap();
+    let [users, renewed, others] =
+        ["Users", "Users", "Others"].map(|name| root.intermediate(name, KeyKind::P256).unwrap());
+    let list = || {
+        let der = users.crl(&[]).unwrap();
+        RevocationList::new("a.crl", &der, algorithms(), UnixTime::now()).unwrap()
+    };
+    let of = |authorities: &[&Authority]| -> Vec<_> {
+        authorities.iter().map(|authority| authority.certificate().clone()).collect()
+    };
+    let forged = TrustError::ForgedList("a.crl".into());
+    for (beside, outcome, known) in [
+        (of(&[&others, &renewed, &users]), Ok(()), true),
+        (of(&[&others]), Ok(()), false),
+        (of(&[]), Ok(()), false),
+        (of(&[&renewed]), Err(forged), false),
+        (vec![CertificateDer::from(vec![0x30, 0])], Ok(()), false),
+    ] {
+        let list = list();
+        assert_eq!(list.check_issuers(&beside), outcome);
+        assert_eq!(matches!(&*list.signer(), Signer::Known(_)), known);
+    }
+}
+
 proptest! {
     #[test]
     fn serials_are_found_as_in_a_set(
