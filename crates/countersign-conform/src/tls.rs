@@ -1,4 +1,4 @@
-//! TLS and QUIC beneath: TLS 1.3 alone; clients offer one hash at a time, so that it is known.
+//! TLS and QUIC beneath. Clients offer the cipher suites of one hash at a time, so that it is known.
 
 use std::sync::Arc;
 
@@ -8,20 +8,45 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::quic::Suite;
-use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use crate::authenticator::Hash;
 use crate::case::Version;
 
-fn provider(hash: Hash) -> Arc<CryptoProvider> {
+/// The cipher suites that a connection may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suites {
+    /// Those of TLS 1.3 with this hash.
+    Of(Hash),
+    /// All of TLS 1.3.
+    Any,
+    /// TLS 1.2 with SHA-256, and with the extended master secret, which rustls always has.
+    Tls12,
+}
+
+impl Suites {
+    fn versions(self) -> [&'static SupportedProtocolVersion; 1] {
+        match self {
+            Self::Of(_) | Self::Any => [&TLS13],
+            Self::Tls12 => [&TLS12],
+        }
+    }
+}
+
+fn provider(suites: Suites) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites = match hash {
-        Hash::Sha256 => vec![
+    provider.cipher_suites = match suites {
+        Suites::Any => return Arc::new(provider),
+        Suites::Tls12 => vec![
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ],
+        Suites::Of(Hash::Sha256) => vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,
             cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         ],
-        Hash::Sha384 => vec![cipher_suite::TLS13_AES_256_GCM_SHA384],
+        Suites::Of(Hash::Sha384) => vec![cipher_suite::TLS13_AES_256_GCM_SHA384],
     };
     Arc::new(provider)
 }
@@ -29,11 +54,11 @@ fn provider(hash: Hash) -> Arc<CryptoProvider> {
 /// A client's configuration; sessions are kept in it.
 pub fn client(
     verifier: &Arc<dyn ServerCertVerifier>,
-    hash: Hash,
+    suites: Suites,
     version: Version,
 ) -> Result<ClientConfig, String> {
-    let mut config = ClientConfig::builder_with_provider(provider(hash))
-        .with_protocol_versions(&[&TLS13])
+    let mut config = ClientConfig::builder_with_provider(provider(suites))
+        .with_protocol_versions(&suites.versions())
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(verifier))
@@ -42,19 +67,15 @@ pub fn client(
     Ok(config)
 }
 
-/// A server's configuration, for one hash or for any.
+/// A server's configuration.
 pub fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    hash: Option<Hash>,
+    suites: Suites,
     version: Version,
 ) -> Result<ServerConfig, String> {
-    let provider = match hash {
-        Some(hash) => provider(hash),
-        None => Arc::new(aws_lc_rs::default_provider()),
-    };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
+    let mut config = ServerConfig::builder_with_provider(provider(suites))
+        .with_protocol_versions(&suites.versions())
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key)

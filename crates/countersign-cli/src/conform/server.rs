@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use countersign_conform::against_server::{self, Target};
+use countersign_conform::against_server::{self, Target, Visit};
 use countersign_conform::identity::{Identity, Mint, stranger};
+use countersign_conform::{Stop, Version};
 
 use super::Common;
 use crate::client::Trust;
@@ -51,6 +52,18 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let target = args.target().await?;
     let mut outcomes = Vec::new();
     for version in args.common.versions() {
+        if let Err(Stop::Failed(reason) | Stop::Skipped(reason)) =
+            (Visit { target: &target, version }).connect().await
+        {
+            let name = match version {
+                Version::Http2 => "HTTP/2",
+                Version::Http3 => "HTTP/3",
+            };
+            return Err(Failure::new(
+                Exit::Connect,
+                format!("nothing to test over {name}: {reason}"),
+            ));
+        }
         let chosen = |id: &str| args.common.chosen(id);
         let tell = |outcome: &_| args.common.tell(outcome);
         outcomes.extend(against_server::run(&target, version, chosen, tell).await);

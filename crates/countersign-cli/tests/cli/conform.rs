@@ -80,18 +80,29 @@ async fn cases_are_listed_for_people_and_machines() {
 
 over_both!(fetch_passes_every_case);
 async fn fetch_passes_every_case(http: Http) {
+    fetch_passes(http, &[]).await;
+}
+
+#[tokio::test]
+async fn fetch_passes_with_other_code_points() {
+    let points = ["--frame-server-certificate", "0xf7", "--settings-client-cert-auth", "0xff1c"];
+    fetch_passes(Http::Two, &points).await;
+}
+
+async fn fetch_passes(http: Http, points: &[&str]) {
     let pki = Folder::new();
     let done = run(countersign(&["pki", "init", &pki.path("")])).await;
     assert_eq!(done.exit, 0, "{}", done.err);
     let alice = format!("{},{}", pki.path("alice.pem"), pki.path("alice.key"));
     let fetch = format!(
-        "exec {} fetch {{http}} --cacert {} --identity {alice} --limit 4 {{url}}",
+        "exec {} fetch {{http}} --cacert {} --identity {alice} --limit 4 {} {{url}}",
         env!("CARGO_BIN_EXE_countersign"),
         pki.path("conform-ca.pem"),
+        points.join(" "),
     );
     let mut command = countersign(&["conform", "client", "--listen", "127.0.0.1:0", "--json"]);
     command.args(["--write-ca", &pki.path("conform-ca.pem"), "--command", &fetch]);
-    command.args([http.flag(), "--timeout", "20"]);
+    command.args([http.flag(), "--timeout", "20"]).args(points);
     let output = tokio::time::timeout(std::time::Duration::from_secs(120), command.output()).await;
     let output = output.unwrap().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
@@ -111,4 +122,12 @@ async fn the_document_is_what_the_tool_prints() {
     let document = std::fs::read_to_string(file).unwrap();
     let hint = "countersign conform list --markdown > docs/conformance.md";
     assert!(done.out == document, "it is made anew by: {hint}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let done = run(countersign(&["conform", "server", &nobody.to_string(), "-k", "--http2"])).await;
+    assert_eq!((done.exit, done.out.as_str()), (7, ""), "{}", done.err);
+    assert!(done.err.contains("HTTP/2"), "{}", done.err);
 }

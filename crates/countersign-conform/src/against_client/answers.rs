@@ -85,6 +85,21 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a request on a connection with TLS_AES_256_GCM_SHA384",
         "a valid authenticator"
         => |guest| answers(guest, message::CLIENT_CERTIFICATE_REQUEST);
+    Robustness "rfc9261/5.1/c2" Http2:
+        "Authenticators work with TLS 1.2 and the extended master secret.",
+        "a request on a connection of TLS 1.2",
+        "a valid authenticator"
+        => |guest| answers(guest, message::CLIENT_CERTIFICATE_REQUEST);
+    Must "rfc9261/5.2.1/c4" Both:
+        "The certificates of a chain are signed with what signature_algorithms_cert offers.",
+        "a request whose signature_algorithms_cert has a scheme that nobody signs with",
+        "an empty authenticator"
+        => |guest| nothing_fits(guest, (extension::SIGNATURE_ALGORITHMS_CERT, vector(2, &[0x02, 0xfe])));
+    Should "rfc9261/5.2.1/c5" Both:
+        "oid_filters guides the choice of a certificate.",
+        "a request for an extended key usage that no certificate has",
+        "an empty authenticator"
+        => |guest| nothing_fits(guest, (extension::OID_FILTERS, unheard_of_usage()));
     Robustness "client/4.1.3/c2" Both:
         "A length may be longer than it need be.",
         "a request whose length has 8 bytes",
@@ -204,16 +219,28 @@ fn many_authorities() -> Vec<u8> {
 }
 
 async fn unknown_authority(guest: &mut Guest<'_>) -> Done {
+    let authorities = vector(2, &vector(2, &name("An authority that nobody knows")));
+    nothing_fits(guest, (extension::CERTIFICATE_AUTHORITIES, authorities)).await
+}
+
+/// An OIDFilter (RFC 8446, section 4.2.5) for extKeyUsage 1.3.6.1.4.1.99999.1.
+fn unheard_of_usage() -> Vec<u8> {
+    let usage = [0x30, 11, 0x06, 9, 0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1];
+    let filter = [vector(1, &[0x06, 3, 0x55, 0x1d, 0x25]), vector(2, &usage)].concat();
+    vector(2, &filter)
+}
+
+/// The client presents something, but nothing when asked with this extension.
+async fn nothing_fits(guest: &mut Guest<'_>, extension: (u16, Vec<u8>)) -> Done {
     guest.welcome_to_be_asked().await?;
     if guest.exchange(&good_request()).await? == Proof::Declined {
         return skipped("the client presented nothing; it needs an identity");
     }
-    let authorities = vector(2, &vector(2, &name("An authority that nobody knows")));
-    let more = [(extension::CERTIFICATE_AUTHORITIES, authorities)];
-    let request = request_with(message::CLIENT_CERTIFICATE_REQUEST, &random_context(), &more);
+    let request =
+        request_with(message::CLIENT_CERTIFICATE_REQUEST, &random_context(), &[extension]);
     match guest.exchange(&request).await? {
         Proof::Declined => Ok(()),
-        Proof::Proven { .. } => failed("the client presented a certificate of another authority"),
+        Proof::Proven { .. } => failed("the client presented a certificate that was not asked for"),
     }
 }
 

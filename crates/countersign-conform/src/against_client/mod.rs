@@ -15,6 +15,7 @@ use crate::authenticator::Hash;
 use crate::case::{Case, Done, Running, Verdict, Version, failed, skipped};
 use crate::raw::{Listener, Peer};
 use crate::report::Outcome;
+use crate::tls::Suites;
 
 /// A case against a client.
 pub type ClientCase = Case<for<'a> fn(&'a mut Guest<'_>) -> Running<'a>>;
@@ -22,8 +23,14 @@ pub type ClientCase = Case<for<'a> fn(&'a mut Guest<'_>) -> Running<'a>>;
 /// Longer than any case takes whose steps are all in time.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 
-/// The cases that need the other hash.
-const WITH_SHA384: [&str; 1] = ["rfc9261/5.1/c1"];
+/// What the connections of a case may have.
+fn suites(id: &str) -> Suites {
+    match id {
+        "rfc9261/5.1/c1" => Suites::Of(Hash::Sha384),
+        "rfc9261/5.1/c2" => Suites::Tls12,
+        _ => Suites::Of(Hash::Sha256),
+    }
+}
 
 /// All cases, in the order in which they are run.
 pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
@@ -60,11 +67,10 @@ async fn try_one<I>(
     invite: &mut impl FnMut(&str, Version) -> Result<I, String>,
 ) -> Done {
     let id = case.about.id;
-    let hash = if WITH_SHA384.contains(&id) { Hash::Sha384 } else { Hash::Sha256 };
     // A listener of its own, so that nobody who tries again is taken for the next case's visitor.
     let own = (host.chain.clone(), host.key.clone_key());
     let listener =
-        Listener::bind(host.address, version, own, Some(hash), host.points, host.patience).await?;
+        Listener::bind(host.address, version, own, suites(id), host.points, host.patience).await?;
     let port = listener.address().port();
     let url = format!("https://{}:{port}/{}", host.name, id.replace('/', "-"));
     let _visitor = invite(&url, version)?;

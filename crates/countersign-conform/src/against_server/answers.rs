@@ -5,12 +5,12 @@ use std::sync::Arc;
 use countersign_pki::KeyKind;
 
 use super::ServerCase;
-use super::requests::OTHER_HASH;
 use super::visit::{Next, Visit};
 use crate::authenticator::{Draft, Hash, scheme_name};
 use crate::case::{Done, Version, cases, failed, skipped};
 use crate::identity::Wanted;
-use crate::raw::H2Frame;
+use crate::raw::{H2Frame, Peer};
+use crate::tls::Suites;
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "rfc9261/5.2.4/s1" Both:
@@ -26,7 +26,7 @@ pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/5.4/s1" Both:
         "A certificate holds for all streams of the connection.",
         "a valid answer, then the same GET on another stream",
-        "success without another challenge"
+        "success without another answer"
         => whole_connection;
     Must "client/5.4/s2" Both:
         "An identity is not carried over to another connection.",
@@ -48,6 +48,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a valid answer on a connection with TLS_AES_256_GCM_SHA384",
         "success"
         => sha384;
+    Robustness "rfc9261/5.1/s4" Http2:
+        "Authenticators work with TLS 1.2 and the extended master secret.",
+        "a valid answer on a connection of TLS 1.2",
+        "success"
+        => tls12;
     Robustness "rfc9261/5.2.2/s20" Both:
         "ECDSA on P-256 is accepted where it was offered.", "a valid answer with ecdsa_secp256r1_sha256", "success"
         => |visit| scheme(visit, KeyKind::P256, 0x0403);
@@ -114,18 +119,7 @@ async fn answered(visit: &Visit<'_>) -> Done {
 async fn declined(visit: &Visit<'_>) -> Done {
     let mut asked = visit.challenged().await?;
     asked.peer.decline(&asked.request).await;
-    loop {
-        match visit.next(&mut asked.peer, asked.stream).await? {
-            Next::Requests(requests) => {
-                for request in requests {
-                    asked.peer.decline(&request).await;
-                }
-            }
-            Next::Response(400..) => return visit.lives(&mut asked.peer).await,
-            Next::Response(status) => return failed(format!("status {status}: it was let in")),
-            Next::Ended(how) => return failed(how),
-        }
-    }
+    visit.refused_alone(&mut asked.peer, asked.stream).await
 }
 
 async fn whole_connection(visit: &Visit<'_>) -> Done {
@@ -133,21 +127,21 @@ async fn whole_connection(visit: &Visit<'_>) -> Done {
     asked.peer.answer(&asked.request, visit.identity(&asked.request)?).await?;
     visit.granted(&mut asked.peer, asked.stream).await?;
     let stream = visit.get(&mut asked.peer, visit.path(0)?).await;
-    match visit.status_unasked(&mut asked.peer, stream).await? {
+    match visit.status_unanswered(&mut asked.peer, stream).await? {
         200..400 => Ok(()),
         status => failed(format!("status {status} on another stream")),
     }
 }
 
 async fn no_other_connection(visit: &Visit<'_>, resumed: bool) -> Done {
-    let config = visit.tls(Hash::Sha256)?;
+    let config = visit.tls(Suites::Of(Hash::Sha256))?;
     let mut peer = visit.connect_with(Arc::clone(&config), Hash::Sha256).await?;
     peer.open(&visit.announcing(4)).await?;
     visit.takes_part(&peer)?;
     let mut asked = visit.challenged_on(peer, visit.path(0)?).await?;
     asked.peer.answer(&asked.request, visit.identity(&asked.request)?).await?;
     visit.granted(&mut asked.peer, asked.stream).await?;
-    let config = if resumed { config } else { visit.tls(Hash::Sha256)? };
+    let config = if resumed { config } else { visit.tls(Suites::Of(Hash::Sha256))? };
     let mut other = visit.connect_with(config, Hash::Sha256).await?;
     if resumed && other.resumed == Some(false) {
         return skipped("the server does not resume sessions");
@@ -180,10 +174,20 @@ async fn two_in_order(visit: &Visit<'_>) -> Done {
 }
 
 async fn sha384(visit: &Visit<'_>) -> Done {
-    let connected = visit.connect_with(visit.tls(OTHER_HASH)?, OTHER_HASH).await;
-    let Ok(mut peer) = connected else {
+    let Ok(peer) = visit.connect_over(Suites::Of(Hash::Sha384)).await else {
         return skipped("the server does not accept TLS_AES_256_GCM_SHA384");
     };
+    answered_on(visit, peer).await
+}
+
+async fn tls12(visit: &Visit<'_>) -> Done {
+    let Ok(peer) = visit.connect_over(Suites::Tls12).await else {
+        return skipped("the server does not accept TLS 1.2 with AES-128-GCM");
+    };
+    answered_on(visit, peer).await
+}
+
+async fn answered_on(visit: &Visit<'_>, mut peer: Peer) -> Done {
     peer.open(&visit.announcing(4)).await?;
     visit.takes_part(&peer)?;
     let mut asked = visit.challenged_on(peer, visit.path(0)?).await?;

@@ -2,8 +2,9 @@
 
 use super::ServerCase;
 use super::visit::{Next, Visit};
-use crate::authenticator::{Hash, Request, SCHEMES, extension};
+use crate::authenticator::{Request, SCHEMES, extension};
 use crate::case::{Done, cases, failed, skipped};
+use crate::raw::{Arrival, Event};
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/4.1/s1" Both:
@@ -59,8 +60,18 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a limit of 1, and GETs for two paths that need different credentials",
         "success for both"
         => replenished;
+    Robustness "client/4.1/s3" Both:
+        "A challenge that is kept ready can be used for whatever the client presents.",
+        "a valid answer to a challenge that came unprovoked, then a GET that needs what was presented",
+        "success"
+        => kept_ready;
+    Must "client/3/s2" Http3:
+        "Nothing of the extension is sent before the client's SETTINGS.",
+        "a GET that needs no credential, without a control stream",
+        "no AUTHENTICATOR_REQUESTS and no SERVER_CERTIFICATE before the response, if one comes"
+        => before_settings;
     Robustness "client/1.1/s1" Both:
-        "What needs no credential is answered without a challenge.",
+        "What needs no credential is answered without one.",
         "a GET that needs none, on a connection that announced a limit of 4",
         "success"
         => none_needed;
@@ -196,14 +207,53 @@ async fn replenished(visit: &Visit<'_>) -> Done {
     visit.granted(&mut peer, second).await
 }
 
+async fn kept_ready(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(4).await?;
+    let path = visit.path(0)?;
+    // Whatever is kept ready has come when a request that needs nothing is answered.
+    let stream = visit.get(&mut peer, visit.public()?).await;
+    let mut ready = Vec::new();
+    loop {
+        match visit.next(&mut peer, stream).await? {
+            Next::Requests(requests) => ready.extend(requests),
+            Next::Response(_) => break,
+            Next::Ended(how) => return failed(how),
+        }
+    }
+    while let Some(list) = peer.came(visit.target.points.requests) {
+        ready.extend(Request::parse_list(&list)?);
+    }
+    let Some((request, others)) = ready.split_first() else {
+        return skipped("the server keeps no challenges ready");
+    };
+    peer.answer(request, visit.identity(request)?).await?;
+    peer.unanswered = others.to_vec();
+    let stream = visit.get(&mut peer, path).await;
+    visit.granted(&mut peer, stream).await
+}
+
+async fn before_settings(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.connect().await?;
+    // Streams are not ordered against each other; by the second response the first's company has come.
+    for _ in 0..2 {
+        let stream = visit.get(&mut peer, visit.public()?).await;
+        let wanted = |arrival: &Arrival| matches!(arrival, Arrival::Frame { stream: Some(of), .. } if *of == stream);
+        if !matches!(peer.event(wanted).await, Event::Arrived(_)) {
+            return skipped("the server answers nothing before the client's SETTINGS");
+        }
+    }
+    let points = visit.target.points;
+    if peer.came(points.requests).is_some() || peer.came(points.server_certificate).is_some() {
+        return failed("a frame of the extension before the client's SETTINGS");
+    }
+    Ok(())
+}
+
 async fn none_needed(visit: &Visit<'_>) -> Done {
     let mut peer = visit.opened(4).await?;
     let stream = visit.get(&mut peer, visit.public()?).await;
-    match visit.status_unasked(&mut peer, stream).await? {
+    match visit.status_unanswered(&mut peer, stream).await? {
         200..400 => Ok(()),
         status => failed(format!("status {status} instead of success")),
     }
 }
-
-/// The hash that most cases run with is not the only one.
-pub(super) const OTHER_HASH: Hash = Hash::Sha384;

@@ -17,7 +17,7 @@ use crate::case::{Done, Version, failed, skipped};
 use crate::code_points::CodePoints;
 use crate::identity::{Identity, Mint, Wanted};
 use crate::raw::{Arrival, Event, Peer, fields, kind};
-use crate::tls;
+use crate::tls::{self, Suites};
 
 /// What is known about the server.
 #[derive(Debug)]
@@ -73,20 +73,24 @@ impl<'a> Visit<'a> {
     /// # Errors
     /// When there is no connection.
     pub async fn connect(&self) -> Done<Peer> {
-        self.connect_with(self.tls(Hash::Sha256)?, Hash::Sha256).await
+        self.connect_over(Suites::Of(Hash::Sha256)).await
     }
 
-    /// The same with the cipher suites of one hash alone.
+    /// The same with other cipher suites.
     ///
     /// # Errors
     /// When there is no connection.
-    pub async fn connect_with_hash(&self, hash: Hash) -> Done<Peer> {
-        self.connect_with(self.tls(hash)?, hash).await
+    pub async fn connect_over(&self, suites: Suites) -> Done<Peer> {
+        let hash = match suites {
+            Suites::Of(hash) => hash,
+            Suites::Tls12 | Suites::Any => Hash::Sha256,
+        };
+        self.connect_with(self.tls(suites)?, hash).await
     }
 
     /// What handshakes are made with.
-    pub(super) fn tls(&self, hash: Hash) -> Done<Arc<ClientConfig>> {
-        Ok(Arc::new(tls::client(&self.target.verifier, hash, self.version)?))
+    pub(super) fn tls(&self, suites: Suites) -> Done<Arc<ClientConfig>> {
+        Ok(Arc::new(tls::client(&self.target.verifier, suites, self.version)?))
     }
 
     /// The same with the memory of earlier connections in `config`.
@@ -221,8 +225,10 @@ impl<'a> Visit<'a> {
             match self.next(&mut peer, stream).await? {
                 Next::Requests(requests) => {
                     // Those before it may be for something else, and have to be answered first.
-                    for request in requests {
+                    let mut requests = requests.into_iter();
+                    for request in requests.by_ref() {
                         if self.suits(&request) {
+                            peer.unanswered = requests.collect();
                             return Ok(Asked { peer, stream, request });
                         }
                         peer.decline(&request).await;
@@ -260,6 +266,9 @@ impl<'a> Visit<'a> {
 
     /// The next challenges, or the response on `stream`, or the end.
     pub(super) async fn next(&self, peer: &mut Peer, stream: u64) -> Done<Next> {
+        if !peer.unanswered.is_empty() {
+            return Ok(Next::Requests(std::mem::take(&mut peer.unanswered)));
+        }
         let requests = u64::from(self.target.points.requests);
         loop {
             let event = peer
@@ -308,12 +317,38 @@ impl<'a> Visit<'a> {
                 Next::Ended(how) => return failed(format!("{how} instead of a response")),
                 Next::Requests(requests) => {
                     for request in requests {
-                        match self.find(&request) {
-                            Some(identity) => peer.answer(&request, identity).await?,
-                            None => peer.decline(&request).await,
-                        }
+                        self.respond_to(peer, request).await?;
                     }
                 }
+            }
+        }
+    }
+
+    /// Answers as the identities allow, each once where no certificate in particular is asked for: challenges that
+    /// are replaced as they are used would never end.
+    async fn respond_to(&self, peer: &mut Peer, request: Request) -> Done {
+        if request.authorities().is_some() {
+            for kept in std::mem::take(&mut peer.kept_back) {
+                peer.decline(&kept).await;
+            }
+            return match self.find(&request) {
+                Some(identity) => peer.answer(&request, identity).await,
+                None => {
+                    peer.decline(&request).await;
+                    Ok(())
+                }
+            };
+        }
+        let offered = request.schemes();
+        let fresh = self.target.identities.iter().find(|identity| {
+            !peer.has_presented(identity)
+                && identity.key.schemes().iter().any(|scheme| offered.contains(scheme))
+        });
+        match fresh {
+            Some(identity) => peer.answer(&request, identity).await,
+            None => {
+                peer.kept_back.push(request);
+                Ok(())
             }
         }
     }
@@ -327,11 +362,44 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The status on `stream`, with nothing answered before it; challenges may come to be kept.
+    pub(super) async fn status_unanswered(&self, peer: &mut Peer, stream: u64) -> Done<u16> {
+        loop {
+            match self.next(peer, stream).await? {
+                Next::Response(status) => return Ok(status),
+                Next::Ended(how) => return failed(format!("{how} instead of a response")),
+                Next::Requests(_) => {}
+            }
+        }
+    }
+
     /// The request on `stream` is let in.
     pub(super) async fn granted(&self, peer: &mut Peer, stream: u64) -> Done {
         match self.status(peer, stream).await? {
             200..400 => Ok(()),
-            status => failed(format!("status {status} instead of success")),
+            status => {
+                let body = self.body(peer, stream).await;
+                failed(format!("status {status} instead of success{body}"))
+            }
+        }
+    }
+
+    /// The beginning of a response's body, for people.
+    async fn body(&self, peer: &mut Peer, stream: u64) -> String {
+        let wanted = |arrival: &Arrival| match arrival {
+            Arrival::Frame { stream: Some(of), kind, .. } => *of == stream && *kind == kind::DATA,
+            Arrival::StreamEnded(of) => *of == stream,
+            Arrival::Frame { stream: None, .. }
+            | Arrival::ControlEnded
+            | Arrival::Oversized
+            | Arrival::Closed(_) => false,
+        };
+        match peer.event(wanted).await {
+            Event::Arrived(Arrival::Frame { payload, .. }) if !payload.is_empty() => {
+                let text = String::from_utf8_lossy(&payload);
+                format!(": {}", text.chars().take(200).collect::<String>())
+            }
+            Event::Arrived(_) | Event::Closed(_) | Event::Silence => String::new(),
         }
     }
 
@@ -352,11 +420,21 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The request on `stream` is answered with an error, and the connection lives on.
+    /// The request on `stream` is answered with an error, and the connection lives on. Whatever else is asked is declined.
     pub(super) async fn refused_alone(&self, peer: &mut Peer, stream: u64) -> Done {
-        match self.status(peer, stream).await? {
-            400.. => self.lives(peer).await,
-            status => failed(format!("status {status}: it was let in")),
+        loop {
+            match self.next(peer, stream).await? {
+                Next::Requests(requests) => {
+                    for request in requests {
+                        peer.decline(&request).await;
+                    }
+                }
+                Next::Response(400..) => return self.lives(peer).await,
+                Next::Response(status) => {
+                    return failed(format!("status {status}: it was let in"));
+                }
+                Next::Ended(how) => return failed(how),
+            }
         }
     }
 

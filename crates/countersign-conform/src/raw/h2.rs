@@ -25,6 +25,9 @@ pub const FLAG_END_STREAM: u8 = 1;
 /// On HEADERS and CONTINUATION.
 pub const FLAG_END_HEADERS: u8 = 4;
 
+const FLAG_PADDED: u8 = 0x8;
+const FLAG_PRIORITY: u8 = 0x20;
+
 /// SETTINGS_HEADER_TABLE_SIZE: 0, so that header blocks need no memory to be read.
 const HEADER_TABLE_SIZE: u64 = 1;
 const ENABLE_PUSH: u64 = 2;
@@ -271,12 +274,15 @@ async fn take_in(
         kind::DATA | kind::HEADERS => frame.flags & FLAG_END_STREAM != 0,
         _ => false,
     };
-    let arrival = Arrival::Frame {
-        stream: (stream != 0).then_some(stream),
-        kind,
-        flags: frame.flags,
-        payload: frame.payload,
-    };
+    let mut payload = frame.payload;
+    if kind == kind::HEADERS {
+        // Padding and priority stand before the fields (section 6.2); the padding's end does no harm to a reader of the first.
+        let padded = usize::from(frame.flags & FLAG_PADDED != 0);
+        let priority = if frame.flags & FLAG_PRIORITY != 0 { 5 } else { 0 };
+        payload.advance((padded + priority).min(payload.len()));
+    }
+    let stream_of_it = (stream != 0).then_some(stream);
+    let arrival = Arrival::Frame { stream: stream_of_it, kind, flags: frame.flags, payload };
     arrivals.send(arrival).ok()?;
     if ends {
         arrivals.send(Arrival::StreamEnded(stream)).ok()?;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::SupportedCipherSuite;
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -12,7 +14,7 @@ use super::Peer;
 use crate::authenticator::{Hash, Secrets};
 use crate::case::Version;
 use crate::code_points::CodePoints;
-use crate::tls;
+use crate::tls::{self, Suites};
 
 /// HKDF gives at most this many times the hash's length (RFC 5869, section 2.3).
 const MOST_HASHES: usize = 255;
@@ -41,16 +43,16 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Listener {
-    /// Listens, with this chain and key for TLS, and cipher suites of one hash or of any.
+    /// Listens, with this chain and key for TLS.
     pub async fn bind(
         address: SocketAddr,
         version: Version,
         (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
-        hash: Option<Hash>,
+        suites: Suites,
         points: CodePoints,
         patience: Duration,
     ) -> Result<Self, String> {
-        let config = tls::server(chain, key, hash, version)?;
+        let config = tls::server(chain, key, suites, version)?;
         let failed = |error: std::io::Error| format!("{address}: {error}");
         let (socket, address) = match version {
             Version::Http2 => {
@@ -120,9 +122,15 @@ impl Arriving {
                 if session.alpn_protocol() != Some(b"h2") {
                     return Err("the client does not offer HTTP/2".to_owned());
                 }
-                let secrets = find(|value, label| {
-                    session.export_keying_material(value, label, Some(&[])).is_ok()
-                })?;
+                let hash = match session.negotiated_cipher_suite().ok_or("no cipher suite")? {
+                    SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider.algorithm(),
+                    SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider.algorithm(),
+                };
+                let hash = if hash == HashAlgorithm::SHA384 { Hash::Sha384 } else { Hash::Sha256 };
+                let secrets = Secrets::export(hash, |value, label| {
+                    session.export_keying_material(value, label, Some(&[])).map(|_| ())
+                })
+                .map_err(|error| error.to_string())?;
                 Ok(Peer::over_tls(stream.into(), secrets, points, patience))
             }
             Incoming::Quic(connecting) => {
@@ -138,7 +146,7 @@ impl Arriving {
     }
 }
 
-/// Exports with the hash of the cipher suite, which the exporter tells by how much it gives.
+/// Exports with the hash of QUIC's cipher suite, which the exporter tells by how much it gives.
 fn find(export: impl Fn(&mut [u8], &[u8]) -> bool) -> Result<Secrets, String> {
     let mut too_much_for_sha256 = vec![0; MOST_HASHES * 32 + 1];
     let hash = match export(&mut too_much_for_sha256, b"EXPORTER-countersign-conform-probe") {

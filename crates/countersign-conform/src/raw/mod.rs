@@ -97,6 +97,12 @@ pub struct Peer {
     pub settings: Vec<(u64, u64)>,
     /// Whether TLS resumed a session; not known in QUIC.
     pub resumed: Option<bool>,
+    /// Requests that came together with one that was answered; they are next.
+    pub unanswered: Vec<Request>,
+    /// Requests for no certificate in particular that nothing is left to answer with.
+    pub kept_back: Vec<Request>,
+    /// The leaves that were presented.
+    presented: Vec<Vec<u8>>,
     patience: Duration,
     wire: Wire,
     arriving: mpsc::UnboundedReceiver<Arrival>,
@@ -158,8 +164,22 @@ impl Peer {
         patience: Duration,
         resumed: Option<bool>,
     ) -> Self {
-        let (settings, kept, ended) = (Vec::new(), VecDeque::new(), None);
-        Self { version, points, secrets, settings, resumed, patience, wire, arriving, kept, ended }
+        let (settings, unanswered, kept, ended) = (Vec::new(), Vec::new(), VecDeque::new(), None);
+        Self {
+            version,
+            points,
+            secrets,
+            settings,
+            resumed,
+            unanswered,
+            kept_back: Vec::new(),
+            presented: Vec::new(),
+            patience,
+            wire,
+            arriving,
+            kept,
+            ended,
+        }
     }
 
     /// Sends the preface, where there is one, and SETTINGS; waits for the peer's.
@@ -405,8 +425,14 @@ impl Peer {
     /// Sends a valid authenticator in CERTIFICATE.
     pub async fn answer(&mut self, request: &Request, identity: &Identity) -> Done {
         let authenticator = Draft::answer(request, identity)?.sign(&self.secrets)?;
+        self.presented.extend(identity.chain.first().cloned());
         self.certificate(&authenticator).await;
         Ok(())
+    }
+
+    /// Whether this identity was presented on the connection.
+    pub fn has_presented(&self, identity: &Identity) -> bool {
+        identity.chain.first().is_some_and(|leaf| self.presented.contains(leaf))
     }
 
     /// Sends an empty authenticator in CERTIFICATE.

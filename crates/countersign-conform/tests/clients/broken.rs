@@ -15,6 +15,7 @@ use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload,
 };
+use countersign_conform::tls::Suites;
 
 /// What can be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub(crate) enum Fault {
     UsesAnyScheme,
     IgnoresAuthorities,
     KnowsSha256Only,
+    KnowsTls13Only,
     // Requests that may not be answered.
     IgnoresTheLimit,
     TakesEmptyLists,
@@ -68,8 +70,8 @@ pub(crate) enum Fault {
 const LIMIT: u64 = 4;
 
 /// Visits until it has its response or something to complain about.
-pub(crate) async fn visit(target: &Target, version: Version, hash: Hash, fault: Fault) {
-    let Ok(peer) = (Visit { target, version }).connect_with_hash(hash).await else { return };
+pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fault: Fault) {
+    let Ok(peer) = (Visit { target, version }).connect_over(suites).await else { return };
     let client = Client {
         peer,
         fault,
@@ -81,6 +83,7 @@ pub(crate) async fn visit(target: &Target, version: Version, hash: Hash, fault: 
         answered: 0,
         held: Vec::new(),
         open_block: false,
+        tls12: suites == Suites::Tls12,
     };
     client.run(&target.authority).await;
 }
@@ -97,6 +100,7 @@ struct Client<'a> {
     /// Answers that wait for the last one.
     held: Vec<Vec<u8>>,
     open_block: bool,
+    tls12: bool,
 }
 
 impl Client<'_> {
@@ -236,6 +240,7 @@ impl Client<'_> {
             Fault::MindsOddExtensions => request.extensions.iter().any(|(typ, _)| *typ > 64),
             Fault::MindsLongRequests => request.bytes.len() > 4096,
             Fault::MindsEmptyContexts => request.context.is_empty(),
+            Fault::KnowsTls13Only => self.tls12,
             Fault::KnowsSha256Only => self.peer.secrets.hash() != Hash::Sha256,
             _ => false,
         };
@@ -258,7 +263,13 @@ impl Client<'_> {
             || self.fault(Fault::UsesAnyScheme)
             || self.fault(Fault::NeedsNoAlgorithms);
         let below = self.fault(Fault::IgnoresAuthorities)
-            || request.extension(extension::CERTIFICATE_AUTHORITIES).is_none();
+            || [
+                extension::CERTIFICATE_AUTHORITIES,
+                extension::OID_FILTERS,
+                extension::SIGNATURE_ALGORITHMS_CERT,
+            ]
+            .iter()
+            .all(|typ| request.extension(*typ).is_none());
         if !scheme || !below {
             return decline(&self.peer.secrets, Side::Client, &request.bytes, &request.context);
         }

@@ -10,6 +10,7 @@ use countersign_conform::against_server::Target;
 use countersign_conform::authenticator::{Check, Hash};
 use countersign_conform::identity::{Identity, stranger};
 use countersign_conform::report::Outcome;
+use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Verdict, Version};
 use countersign_pki::{Authority, KeyKind, Leaf};
 use rustls::RootCertStore;
@@ -43,8 +44,9 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::MindsWideLengths, &["client/4.1.3/c2"]),
     (Fault::MindsFlags, &["http2/4.1/c1", "server/5.1/c2"]),
     (Fault::UsesAnyScheme, &["rfc9261/5.2.2/c1"]),
-    (Fault::IgnoresAuthorities, &["rfc9261/5.2.1/c2"]),
+    (Fault::IgnoresAuthorities, &["rfc9261/5.2.1/c2", "rfc9261/5.2.1/c4", "rfc9261/5.2.1/c5"]),
     (Fault::KnowsSha256Only, &["rfc9261/5.1/c1"]),
+    (Fault::KnowsTls13Only, &["rfc9261/5.1/c2"]),
     (Fault::IgnoresTheLimit, &["client/4.1.4/c3"]),
     (Fault::TakesEmptyLists, &["client/4.1/c3"]),
     (
@@ -111,8 +113,12 @@ async fn outcomes(
     let alice = Arc::new(users.issue(&Leaf::client("alice")).unwrap());
     let invite = |url: &str, version| {
         let (port, case) = url.strip_prefix("https://localhost:").unwrap().split_once('/').unwrap();
-        // The tool takes the cipher suites of one hash alone.
-        let hash = if case == "rfc9261-5.1-c1" { Hash::Sha384 } else { Hash::Sha256 };
+        // It offers the one kind of cipher suites that the tool takes.
+        let suites = match case {
+            "rfc9261-5.1-c1" => Suites::Of(Hash::Sha384),
+            "rfc9261-5.1-c2" => Suites::Tls12,
+            _ => Suites::Of(Hash::Sha256),
+        };
         let target = Target {
             address: SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())),
             host: "localhost".to_owned(),
@@ -128,7 +134,7 @@ async fn outcomes(
             stranger: stranger().unwrap(),
         };
         Ok(Visitor(tokio::spawn(async move {
-            broken::visit(&target, version, hash, fault).await;
+            broken::visit(&target, version, suites, fault).await;
         })))
     };
     against_client::run(&host, version, chosen, invite, |_| {}).await

@@ -16,6 +16,7 @@ use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Listener, Peer, fields, kind, parse_settings,
 };
+use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Version};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -42,6 +43,10 @@ pub(crate) enum Fault {
     NeedsNoSettings,
     // Requests.
     AsksEmpty,
+    AsksOnAStream,
+    AsksBeforeSettings,
+    KeepsReady,
+    KeepsReadyInVain,
     AsksWithOddExtension,
     AsksWithServerName,
     AsksWithoutSchemes,
@@ -61,6 +66,8 @@ pub(crate) enum Fault {
     RefusesLongChains,
     RefusesLongFrames,
     KnowsSha256Only,
+    /// TLS 1.2 alone, and proofs on it in vain.
+    SpeaksTls12,
     MindsFlags,
     ForgetsWhoCancels,
     ExpectsTheLastFirst,
@@ -109,7 +116,8 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     let own = (world.pki.server.chain.clone(), world.pki.server.key.clone_key());
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let forever = Duration::from_secs(60);
-    let listener = Listener::bind(local, version, own, None, points, forever).await.unwrap();
+    let suites = if fault == Fault::SpeaksTls12 { Suites::Tls12 } else { Suites::Any };
+    let listener = Listener::bind(local, version, own, suites, points, forever).await.unwrap();
     let address = listener.address();
     let kind = |root: CertificateDer<'static>, crls| {
         let mut roots = RootCertStore::empty();
@@ -194,6 +202,10 @@ impl Connection {
         let settings =
             [(points.client_cert_auth.into(), client), (points.server_cert_auth.into(), server)];
         self.peer.announce(&settings).await;
+        if self.fault(Fault::AsksBeforeSettings) {
+            let list = Request::encode_list(&[self.request(Kind::User)]);
+            self.peer.control(points.requests, &list).await;
+        }
         while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
             if let Err(code) = self.take(arrival).await {
                 self.peer.close(code, "no").await;
@@ -285,6 +297,13 @@ impl Connection {
                 }
                 self.server_certificates = value;
             }
+        }
+        let ready = self.fault(Fault::KeepsReady) || self.fault(Fault::KeepsReadyInVain);
+        if first && ready && self.limit > 0 {
+            let request = self.request(Kind::User);
+            let list = Request::encode_list(std::slice::from_ref(&request));
+            self.peer.control(points.requests, &list).await;
+            self.outstanding.push_back((request, Kind::User));
         }
         if first && (self.server_certificates == 1 || self.fault(Fault::OffersToAnybody)) {
             self.offer().await;
@@ -378,7 +397,12 @@ impl Connection {
             let all = std::slice::from_ref(&request);
             let requests = if self.fault(Fault::AsksEmpty) { &[] } else { all };
             let payload = Request::encode_list(requests);
-            self.peer.control(self.shared.points.requests, &payload).await;
+            let typ = self.shared.points.requests;
+            if self.fault(Fault::AsksOnAStream) {
+                self.peer.on_stream(self.waiting[at].0, typ, &payload).await;
+            } else {
+                self.peer.control(typ, &payload).await;
+            }
             self.outstanding.push_back((request, kind));
         }
     }
@@ -471,6 +495,8 @@ impl Connection {
 
     fn judge(&self, kind: Kind, chain: &[Vec<u8>], scheme: u16) -> Result<u16, u64> {
         let refused = self.fault(Fault::RefusesEverybody)
+            || self.fault(Fault::KeepsReadyInVain)
+            || self.fault(Fault::SpeaksTls12)
             || self.fault(Fault::KnowsP256Only) && scheme != 0x0403
             || self.fault(Fault::RefusesLongChains) && chain.len() > 2;
         if refused {

@@ -64,10 +64,11 @@ async fn backend() -> SocketAddr {
 }
 
 /// A gateway that runs until the test's runtime ends, and what the tool has to know about it.
-async fn gateway() -> (tempfile::TempDir, Target) {
+async fn gateway(more: &str) -> (tempfile::TempDir, Target) {
     let world = World::new();
     let files = tempfile::tempdir().unwrap();
-    let config = CONFIG.replace("UPSTREAM", &format!("http://{}", backend().await));
+    let config =
+        [CONFIG, more].concat().replace("UPSTREAM", &format!("http://{}", backend().await));
     for (name, text) in world.files().into_iter().chain([("gateway.toml".to_owned(), config)]) {
         std::fs::write(files.path().join(name), text).unwrap();
     }
@@ -78,11 +79,13 @@ async fn gateway() -> (tempfile::TempDir, Target) {
     (files, world.target(address, Duration::from_secs(10)))
 }
 
-/// The cases that a gateway which can do everything leaves nothing to try.
-const NOT_HERE: [&str; 1] = ["rfc9261/5.2.2/s8"];
+/// What a gateway that offers all schemes leaves nothing to try of.
+const ALL_OFFERED: &str = "rfc9261/5.2.2/s8";
+/// What needs challenges that are kept ready.
+const KEPT_READY: &str = "client/4.1/s3";
 
-async fn passes(version: Version) {
-    let (_files, target) = gateway().await;
+async fn passes(version: Version, more: &str, not_here: &[&str]) {
+    let (_files, target) = gateway(more).await;
     let outcomes = against_server::run(
         &target,
         version,
@@ -93,19 +96,34 @@ async fn passes(version: Version) {
     )
     .await;
     for outcome in &outcomes {
-        let here = !NOT_HERE.contains(&outcome.about.id);
-        assert_eq!(outcome.verdict == Verdict::Pass, here, "{}", outcome.line());
+        let fine = match outcome.verdict {
+            Verdict::Pass => true,
+            Verdict::Skipped(_) => not_here.contains(&outcome.about.id),
+            Verdict::Fail(_) => false,
+        };
+        assert!(fine, "{}", outcome.line());
     }
     let summary = Summary::of(&outcomes);
-    assert_eq!((summary.failed, summary.skipped), (0, NOT_HERE.len()));
+    assert!(summary.skipped <= not_here.len() && summary.passed > 80, "{}", summary.line());
 }
 
 #[tokio::test]
 async fn passes_over_http2() {
-    passes(Version::Http2).await;
+    passes(Version::Http2, "", &[ALL_OFFERED, KEPT_READY]).await;
 }
 
 #[tokio::test]
 async fn passes_over_http3() {
-    passes(Version::Http3).await;
+    passes(Version::Http3, "", &[ALL_OFFERED, KEPT_READY]).await;
+}
+
+/// Keeps challenges ready, so that some of what comes from a client is never unasked for.
+const POOL: &str = "[pool]\ngeneric_challenges = 2\n";
+
+#[tokio::test]
+async fn passes_with_a_pool() {
+    // The last needs a challenge that says whose certificates it is for.
+    let not_here = [ALL_OFFERED, "client/4.2/s4", "server/3.2/s1", "client/5.1/s4"];
+    passes(Version::Http2, POOL, &not_here).await;
+    passes(Version::Http3, POOL, &not_here).await;
 }

@@ -22,6 +22,9 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::TakesSecondSettings, &["http3/7.2.4/s1"]),
     (Fault::NeedsNoSettings, &["http3/6.2.1/s1"]),
     (Fault::AsksEmpty, &["client/4.1/s1"]),
+    (Fault::AsksOnAStream, &["client/4.1/s1"]),
+    (Fault::AsksBeforeSettings, &["client/3/s2"]),
+    (Fault::KeepsReadyInVain, &["client/4.1/s3"]),
     (Fault::AsksWithOddExtension, &["rfc9261/4/s1"]),
     (Fault::AsksWithServerName, &["rfc9261/8.1/s1", "rfc9261/4/s1"]),
     (Fault::AsksWithoutSchemes, &["rfc9261/7.1/s1"]),
@@ -89,6 +92,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::RefusesLongChains, &["rfc9261/5.2.1/s20"]),
     (Fault::RefusesLongFrames, &["rfc9261/5.2.1/s21"]),
     (Fault::KnowsSha256Only, &["rfc9261/5.1/s1"]),
+    (Fault::SpeaksTls12, &["rfc9261/5.1/s4"]),
     (Fault::MindsFlags, &["http2/4.1/s1"]),
     (Fault::ExpectsTheLastFirst, &["client/4.1.4/s2"]),
     (Fault::TakesAnyOrder, &["client/4.1.4/s3"]),
@@ -125,20 +129,41 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::OffersUnderOneContext, &["server/5.3/s1"]),
 ];
 
-/// What cannot be tried where all schemes are offered, and where one is not.
+/// What cannot be tried where all schemes are offered, where one is not, and where no challenge is kept ready.
 const ALL_OFFERED: &str = "rfc9261/5.2.2/s8";
 const ED25519: &str = "rfc9261/5.2.2/s23";
+const NONE_READY: &str = "client/4.1/s3";
+/// What cannot be tried where there is no TLS 1.2.
+const TLS12: &str = "rfc9261/5.1/s4";
 
 async fn without_a_fault_all_pass(version: Version) {
     let world = World::new();
-    for (fault, skipped) in [(Fault::None, ALL_OFFERED), (Fault::LacksEd25519, ED25519)] {
+    let variants = [
+        (Fault::None, &[ALL_OFFERED, NONE_READY, TLS12][..]),
+        (Fault::LacksEd25519, &[ED25519, NONE_READY, TLS12]),
+    ];
+    for (fault, skipped) in variants {
         let address = broken::start(&world, version, fault).await;
         let target = world.target(address, Duration::from_secs(10));
         for outcome in against_server::run(&target, version, |_| true, |_| {}).await {
-            let tried = outcome.about.id != skipped;
+            let tried = !skipped.contains(&outcome.about.id);
             assert_eq!(outcome.verdict == Verdict::Pass, tried, "{}", outcome.line());
         }
     }
+}
+
+async fn a_challenge_that_is_kept_ready_is_used(version: Version) {
+    let world = World::new();
+    let address = broken::start(&world, version, Fault::KeepsReady).await;
+    let target = world.target(address, Duration::from_secs(10));
+    let outcomes = against_server::run(&target, version, |id| id == NONE_READY, |_| {}).await;
+    assert_eq!(outcomes[0].verdict, Verdict::Pass, "{}", outcomes[0].line());
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_kept_ready_is_used_over_both() {
+    a_challenge_that_is_kept_ready_is_used(Version::Http2).await;
+    a_challenge_that_is_kept_ready_is_used(Version::Http3).await;
 }
 
 #[tokio::test]
