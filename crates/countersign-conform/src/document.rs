@@ -50,6 +50,7 @@ document that the id names; `robustness` is what no document demands, but whoeve
 | `client` | draft-rosomakho-httpbis-secondary-client-certs-00 |
 | `server` | draft-ietf-httpbis-secondary-server-certs |
 | `rfc9261` | exported authenticators |
+| `rfc8336` | ORIGIN, in HTTP/3 with RFC 9412 |
 | `http2`, `http3` | RFC 9113, RFC 9114 |
 
 `--only ID` runs one case, `--http2` or `--http3` one version; `--json` prints an object per case, `--junit FILE` writes JUnit's XML.

@@ -3,6 +3,7 @@
 mod answers;
 mod frames;
 mod guest;
+mod origins;
 mod requests;
 mod servers;
 
@@ -34,7 +35,9 @@ fn suites(id: &str) -> Suites {
 
 /// All cases, in the order in which they are run.
 pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
-    [answers::CASES, requests::CASES, frames::CASES, servers::CASES].into_iter().flatten()
+    [answers::CASES, requests::CASES, frames::CASES, servers::CASES, origins::CASES]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs the cases that `chosen` picks by their id over one version, and tells of each. `invite` is told the URL to be

@@ -174,6 +174,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "the valid answer to one of two outstanding requests, sent for both",
         "no success for the second"
         => replayed;
+    Must "client/4.2/s8" Both:
+        "A CERTIFICATE carries a single authenticator.",
+        "the valid answers to two outstanding requests in one frame",
+        "a connection error or an error status"
+        => two_in_one;
     Robustness "client/4.1.4/s3" Both:
         "Answers come in the order of their requests.",
         "the answer to the second of two outstanding requests, first",
@@ -323,6 +328,16 @@ async fn replayed(visit: &Visit<'_>) -> Done {
     asked.peer.certificate(&authenticator).await;
     asked.peer.certificate(&authenticator).await;
     visit.refused(&mut asked.peer, second).await
+}
+
+async fn two_in_one(visit: &Visit<'_>) -> Done {
+    let (mut asked, later, _) = asked_twice(visit).await?;
+    let mut frame = Vec::new();
+    for request in [&asked.request, &later] {
+        frame.extend(Draft::answer(request, visit.identity(request)?)?.sign(&asked.peer.secrets)?);
+    }
+    asked.peer.certificate(&frame).await;
+    visit.refused(&mut asked.peer, asked.stream).await
 }
 
 async fn out_of_order(visit: &Visit<'_>) -> Done {

@@ -88,6 +88,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "2,000 frames of CERTIFICATE that nobody asked for",
         "the end of the connection, and others are served"
         => flood;
+    Should "http2/5.4.1/s1" Http2:
+        "An endpoint that meets a connection error says so in GOAWAY.",
+        "2,000 frames of CERTIFICATE that nobody asked for, and as many more",
+        "GOAWAY with an error code"
+        => goaway;
     Must "http3/6.2.1/s2" Http3:
         "The control stream is not closed.",
         "the end of the control stream while an answer is awaited",
@@ -221,6 +226,14 @@ async fn flood(visit: &Visit<'_>) -> Done {
     let frame = peer.encode(visit.target.points.certificate, &[0; 100]);
     peer.bytes(&frame.repeat(2000)).await;
     peer.expect_end().await.map(|_| ())
+}
+
+async fn goaway(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(4).await?;
+    let frames = peer.encode(visit.target.points.certificate, &[0; 100]).repeat(2000);
+    peer.bytes(&frames).await;
+    peer.bytes(&frames).await;
+    ends_with_an_error(&mut peer).await
 }
 
 async fn closed_control_stream(visit: &Visit<'_>) -> Done {

@@ -32,6 +32,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "SETTINGS with a limit of 2^32 - 1, then a GET that needs a credential",
         "AUTHENTICATOR_REQUESTS"
         => greatest;
+    Robustness "client/3.1/s6" Http2:
+        "Support may be announced with a later SETTINGS frame.",
+        "SETTINGS with a limit of 0, and later with 4; then a GET that needs a credential",
+        "AUTHENTICATOR_REQUESTS"
+        => announced_late;
     Robustness "client/3.1/s5" Both:
         "Settings, frames and streams that nobody knows change nothing.",
         "unknown settings, frames and (HTTP/3) streams around a valid answer",
@@ -91,6 +96,13 @@ async fn taken_back(visit: &Visit<'_>) -> Done {
     peer.control(kind::SETTINGS, &settings).await;
     let end = peer.expect_end().await?;
     end.code.map_or_else(|| failed(peer.tell(&end)), |_| Ok(()))
+}
+
+async fn announced_late(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(0).await?;
+    let settings = settings_payload(visit.version, &visit.announcing(4));
+    peer.control(kind::SETTINGS, &settings).await;
+    visit.challenged_on(peer, visit.path(0)?).await.map(|_| ())
 }
 
 async fn greatest(visit: &Visit<'_>) -> Done {

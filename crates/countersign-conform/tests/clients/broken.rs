@@ -29,6 +29,7 @@ pub(crate) enum Fault {
     TakesSecondSettings,
     NeedsNoControlStream,
     FearsTheUnknown,
+    FearsOrigin,
     // Answers.
     PresentsAtOnce,
     AnswersTwice,
@@ -161,6 +162,9 @@ impl Client<'_> {
         }
         if stream.is_none() && ours.contains(&frame) && self.fault(Fault::MindsFlags) && flags != 0
         {
+            return self.error(UNEXPECTED);
+        }
+        if frame == 0xc && self.fault(Fault::FearsOrigin) {
             return self.error(UNEXPECTED);
         }
         match (stream, frame) {

@@ -31,6 +31,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::TakesSecondSettings, &["http3/7.2.4/c1"]),
     (Fault::NeedsNoControlStream, &["http3/6.2.1/c1"]),
     (Fault::FearsTheUnknown, &["client/3.1/c2"]),
+    (Fault::FearsOrigin, &["rfc8336/2.1/c1", "rfc8336/2.2/c1", "rfc8336/2.2/c2", "rfc8336/2.2/c3"]),
     (Fault::PresentsAtOnce, &["client/3/c1", "client/4.2/c1"]),
     (Fault::AnswersTwice, &["client/4.2/c2"]),
     (Fault::AnswersLastFirst, &["client/4.1.4/c2", "client/4.2/c3"]),

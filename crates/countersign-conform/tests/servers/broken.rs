@@ -38,6 +38,7 @@ pub(crate) enum Fault {
     LetsTakeBack,
     LetsServerSettingBeAnything,
     TakesLimitAsSigned,
+    HeedsFirstSettingsOnly,
     FearsTheUnknown,
     TakesSecondSettings,
     NeedsNoSettings,
@@ -84,6 +85,7 @@ pub(crate) enum Fault {
     IgnoresUnsolicited,
     IgnoresOpenBlocks,
     AwaitsAnyLength,
+    EndsWithoutAWord,
     NeedsNoControlStream,
     DiesOfAbsence,
     // Offers.
@@ -208,6 +210,9 @@ impl Connection {
         }
         while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
             if let Err(code) = self.take(arrival).await {
+                if self.fault(Fault::EndsWithoutAWord) {
+                    return;
+                }
                 self.peer.close(code, "no").await;
                 // Lingers, so that the error is read.
                 self.peer.be_patient(Duration::from_secs(5));
@@ -283,6 +288,9 @@ impl Connection {
             return self.error(UNEXPECTED);
         }
         let points = self.shared.points;
+        if !first && self.fault(Fault::HeedsFirstSettingsOnly) {
+            return Ok(());
+        }
         for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
             if identifier == u64::from(points.client_cert_auth) {
                 if value == 0 && self.limit > 0 && !self.fault(Fault::LetsTakeBack) {

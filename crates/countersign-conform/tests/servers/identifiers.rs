@@ -14,7 +14,7 @@ fn ids_are_unique_and_name_document_section_and_side() {
         let parts: Vec<_> = about.id.split('/').collect();
         let [document, section, number] = parts[..] else { panic!("{}", about.id) };
         assert!(
-            ["client", "server", "rfc9261", "http2", "http3"].contains(&document),
+            ["client", "server", "rfc9261", "rfc8336", "http2", "http3"].contains(&document),
             "{}",
             about.id
         );

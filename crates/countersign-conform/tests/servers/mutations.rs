@@ -18,6 +18,8 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::LetsTakeBack, &["client/3.1/s3"]),
     (Fault::LetsServerSettingBeAnything, &["server/4/s2", "server/3.1/s2"]),
     (Fault::TakesLimitAsSigned, &["client/3.1/s4"]),
+    (Fault::HeedsFirstSettingsOnly, &["client/3.1/s6"]),
+    (Fault::EndsWithoutAWord, &["http2/5.4.1/s1"]),
     (Fault::FearsTheUnknown, &["client/3.1/s5"]),
     (Fault::TakesSecondSettings, &["http3/7.2.4/s1"]),
     (Fault::NeedsNoSettings, &["http3/6.2.1/s1"]),
@@ -70,7 +72,7 @@ const TABLE: &[(Fault, &[&str])] = &[
             "rfc9261/5.2.4/s7",
         ],
     ),
-    (Fault::Skips(&[Check::Trailing]), &["rfc9261/5.2.4/s5"]),
+    (Fault::Skips(&[Check::Trailing]), &["rfc9261/5.2.4/s5", "client/4.2/s8"]),
     (
         Fault::RefusesEverybody,
         &["rfc9261/5.2.4/s1", "rfc9261/5.2.2/s20", "client/4.2/s2", "client/4.2/s3"],
