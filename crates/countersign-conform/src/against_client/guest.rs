@@ -183,6 +183,15 @@ impl<'h> Guest<'h> {
         }
     }
 
+    /// The same once the client has taken in what was sent on the control stream of HTTP/3, which is not ordered against
+    /// the response: a client that can be asked shows it by an answer.
+    pub(super) async fn content_in_the_end(&mut self) -> Done {
+        if self.peer.setting(self.host.points.client_cert_auth).is_some_and(|limit| limit > 0) {
+            self.exchange(&good_request()).await?;
+        }
+        self.content().await
+    }
+
     /// The connection ends with some error.
     pub(super) async fn complains(&mut self) -> Done {
         let end = self.peer.expect_end().await?;

@@ -39,13 +39,13 @@ fn entries(origins: &[&str]) -> Vec<u8> {
 async fn shown(guest: &mut Guest<'_>, payload: Vec<u8>) -> Done {
     guest.welcome().await?;
     guest.peer.control(ORIGIN, &payload).await;
-    guest.content().await
+    guest.content_in_the_end().await
 }
 
 async fn on_a_stream(guest: &mut Guest<'_>) -> Done {
     guest.welcome().await?;
     guest.peer.on_stream(guest.stream, ORIGIN, &entries(&["https://further.test"])).await;
-    guest.content().await
+    guest.content_in_the_end().await
 }
 
 async fn flagged(guest: &mut Guest<'_>) -> Done {
@@ -53,7 +53,7 @@ async fn flagged(guest: &mut Guest<'_>) -> Done {
     for flag in [0x1, 0x2, 0x4, 0x8] {
         guest.peer.bytes(&H2Frame::new(ORIGIN, flag, 0, &[0xff; 3]).encode()).await;
     }
-    guest.content().await
+    guest.content_in_the_end().await
 }
 
 async fn empty_and_long(guest: &mut Guest<'_>) -> Done {
@@ -62,5 +62,5 @@ async fn empty_and_long(guest: &mut Guest<'_>) -> Done {
     let names: Vec<_> = (0..500).map(|number| format!("https://{number}.further.test")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     guest.peer.control(ORIGIN, &entries(&names)).await;
-    guest.content().await
+    guest.content_in_the_end().await
 }

@@ -158,7 +158,7 @@ async fn content(
 ) -> Done {
     guest.welcome_to_be_shown().await?;
     guest.show(who(guest.host), |_| {}).await?;
-    guest.content().await
+    guest.content_in_the_end().await
 }
 
 async fn on_a_stream(guest: &mut Guest<'_>) -> Done {
@@ -173,7 +173,7 @@ async fn flags(guest: &mut Guest<'_>) -> Done {
     let authenticator = guest.spontaneous(&guest.host.further, |_| {})?;
     let kind = guest.host.points.server_certificate.into();
     guest.peer.bytes(&H2Frame::new(kind, 0xff, 0, &authenticator).encode()).await;
-    guest.content().await
+    guest.content_in_the_end().await
 }
 
 async fn forged(guest: &mut Guest<'_>, change: fn(&mut Draft<'_>)) -> Done {

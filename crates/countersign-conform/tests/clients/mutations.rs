@@ -18,7 +18,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broken::{self, Fault};
 
@@ -158,14 +158,22 @@ async fn without_a_fault_all_pass_over_http3() {
     without_a_fault_all_pass(Version::Http3).await;
 }
 
+/// Silence is a failure, too; there is no need to listen to it for long.
+const SILENCE: Duration = Duration::from_secs(2);
+
 async fn red(version: Version) {
+    let mut all = JoinSet::new();
     for (fault, ids) in TABLE {
-        // Silence is a failure, too; there is no need to listen to it for long.
-        let patience = Duration::from_millis(500);
-        for outcome in outcomes(version, *fault, patience, |id| ids.contains(&id)).await {
-            let red = matches!(outcome.verdict, Verdict::Fail(_));
-            assert!(red, "{fault:?} goes unnoticed: {}", outcome.line());
-        }
+        all.spawn(async move {
+            let chosen = |id: &str| ids.contains(&id);
+            for outcome in outcomes(version, *fault, SILENCE, chosen).await {
+                let red = matches!(outcome.verdict, Verdict::Fail(_));
+                assert!(red, "{fault:?} goes unnoticed: {}", outcome.line());
+            }
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
     }
 }
 

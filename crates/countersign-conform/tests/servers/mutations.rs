@@ -1,10 +1,13 @@
 //! The cases catch what they are for: every one is red against at least one broken server.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_conform::authenticator::Check;
 use countersign_conform::{Verdict, Version, against_server};
+
+use tokio::task::JoinSet;
 
 use crate::broken::{self, Fault};
 use crate::world::World;
@@ -178,16 +181,26 @@ async fn without_a_fault_all_pass_over_http3() {
     without_a_fault_all_pass(Version::Http3).await;
 }
 
+/// Silence is a failure, too; there is no need to listen to it for long.
+const SILENCE: Duration = Duration::from_secs(2);
+
 async fn red(version: Version) {
-    let world = World::new();
+    let world = Arc::new(World::new());
+    let mut all = JoinSet::new();
     for (fault, ids) in TABLE {
-        let address = broken::start(&world, version, *fault).await;
-        // Silence is a failure, too; there is no need to listen to it for long.
-        let target = world.target(address, Duration::from_millis(500));
-        for outcome in against_server::run(&target, version, |id| ids.contains(&id), |_| {}).await {
-            let red = matches!(outcome.verdict, Verdict::Fail(_));
-            assert!(red, "{fault:?} goes unnoticed: {}", outcome.line());
-        }
+        let world = Arc::clone(&world);
+        all.spawn(async move {
+            let address = broken::start(&world, version, *fault).await;
+            let target = world.target(address, SILENCE);
+            let chosen = |id: &str| ids.contains(&id);
+            for outcome in against_server::run(&target, version, chosen, |_| {}).await {
+                let red = matches!(outcome.verdict, Verdict::Fail(_));
+                assert!(red, "{fault:?} goes unnoticed: {}", outcome.line());
+            }
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
     }
 }
 
