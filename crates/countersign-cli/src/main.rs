@@ -6,6 +6,7 @@
 mod client;
 mod code_points;
 mod conform;
+mod decode;
 mod demo;
 mod explain;
 mod failure;
@@ -47,6 +48,8 @@ enum Command {
     Fetch(Box<fetch::Args>),
     /// Test a server, a client, or this implementation against known cases
     Conform(conform::Args),
+    /// Explain frames, requests for certificates and authenticators, field by field
+    Decode(decode::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,7 +60,8 @@ fn main() -> ExitCode {
         | Command::Pki(_)
         | Command::Explain(_)
         | Command::Fetch(_)
-        | Command::Conform(_) => LogFormat::default(),
+        | Command::Conform(_)
+        | Command::Decode(_) => LogFormat::default(),
     });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         // Says on its own what went wrong: once per URL, and not at all with --silent.
         Command::Fetch(args) => return runtime.block_on(fetch::run(*args)).into(),
         Command::Conform(args) => runtime.block_on(conform::run(&args)),
+        Command::Decode(args) => decode::run(&args),
     };
     // A lookup of a name may still be blocked in the system; nobody waits for it.
     runtime.shutdown_background();

@@ -1,0 +1,55 @@
+//! What is printed: a line for each field, with its place, further in where it is part of another.
+
+use std::fmt::{Display, Write};
+
+/// Bytes that are shown of a longer value.
+const SHOWN: usize = 16;
+
+/// The lines so far.
+#[derive(Debug)]
+pub(super) struct Tree {
+    text: String,
+    depth: usize,
+    full: bool,
+}
+
+impl Tree {
+    /// With `full`, values are shown whole.
+    pub(super) fn new(full: bool) -> Self {
+        Self { text: String::new(), depth: 0, full }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn line(&mut self, at: usize, text: impl Display) {
+        let indent = 2 * self.depth;
+        // Writing to a string does not fail.
+        let _always = writeln!(self.text, "{at:06x}  {:indent$}{text}", "");
+    }
+
+    /// A remark about a rule that is broken, though it can be read.
+    pub(super) fn remark(&mut self, at: usize, text: impl Display) {
+        self.line(at, format_args!("! {text}"));
+    }
+
+    /// What `write` writes is part of the line before.
+    pub(super) fn within<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        self.depth += 1;
+        let outcome = write(self);
+        self.depth -= 1;
+        outcome
+    }
+
+    /// Bytes in hexadecimal.
+    pub(super) fn hex(&self, bytes: &[u8]) -> String {
+        match bytes.get(..SHOWN) {
+            _ if bytes.is_empty() => "empty".to_owned(),
+            Some(shown) if !self.full && bytes.len() > SHOWN => {
+                format!("{} bytes: {}…", bytes.len(), hex::encode(shown))
+            }
+            _ => format!("{} bytes: {}", bytes.len(), hex::encode(bytes)),
+        }
+    }
+}
