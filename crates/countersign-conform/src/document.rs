@@ -54,6 +54,7 @@ document that the id names; `robustness` is what no document demands, but whoeve
 | `http2`, `http3` | RFC 9113, RFC 9114 |
 
 `--only ID` runs one case, `--http2` or `--http3` one version; `--json` prints an object per case, `--junit FILE` writes JUnit's XML.
+`SSLKEYLOGFILE` works, to look at a case with Wireshark.
 ";
 
 /// The whole document, in Markdown.

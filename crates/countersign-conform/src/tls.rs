@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::quic::Suite;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, KeyLogFile, ServerConfig, SupportedProtocolVersion};
 
 use crate::authenticator::Hash;
 use crate::case::Version;
@@ -64,6 +64,8 @@ pub fn client(
         .with_custom_certificate_verifier(Arc::clone(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![version.alpn().into()];
+    // Writes to the file that SSLKEYLOGFILE names, if it does.
+    config.key_log = Arc::new(KeyLogFile::new());
     Ok(config)
 }
 
@@ -81,6 +83,7 @@ pub fn server(
         .with_single_cert(chain, key)
         .map_err(|error| error.to_string())?;
     config.alpn_protocols = vec![version.alpn().into()];
+    config.key_log = Arc::new(KeyLogFile::new());
     Ok(config)
 }
 

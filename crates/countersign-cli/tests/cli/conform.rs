@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use countersign_testkit::within;
+
 use crate::support::{Folder, Http, Setting, countersign, run};
 
 async fn setting() -> Setting {
@@ -130,4 +132,25 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     let done = run(countersign(&["conform", "server", &nobody.to_string(), "-k", "--http2"])).await;
     assert_eq!((done.exit, done.out.as_str()), (7, ""), "{}", done.err);
     assert!(done.err.contains("HTTP/2"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn somebody_is_told_where_to_visit() {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+    let folder = Folder::new();
+    let mut command = countersign(&["conform", "client", "--listen", "127.0.0.1:0", "--http2"]);
+    command.args(["--only", "client/3.1/c1", "--write-ca", &folder.path("ca.pem")]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut tool = command.spawn().unwrap();
+    let mut lines = BufReader::new(tool.stderr.take().unwrap()).lines();
+    let line = within(lines.next_line()).await.unwrap().unwrap();
+    let url = line.strip_prefix("visit ").unwrap().strip_suffix(" over h2").unwrap();
+    assert!(url.ends_with("/client-3.1-c1"), "{url}");
+    // It gets no response: the case is about its SETTINGS.
+    run(countersign(&["fetch", "--http2", "--cacert", &folder.path("ca.pem"), url])).await;
+    let mut out = String::new();
+    within(tool.stdout.take().unwrap().read_to_string(&mut out)).await.unwrap();
+    assert!(out.starts_with("pass "), "{out}");
+    assert!(within(tool.wait()).await.unwrap().success());
 }

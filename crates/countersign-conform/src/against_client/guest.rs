@@ -194,8 +194,7 @@ impl<'h> Guest<'h> {
 
     /// The connection ends with some error.
     pub(super) async fn complains(&mut self) -> Done {
-        let end = self.peer.expect_end().await?;
-        end.code.map_or_else(|| failed(self.peer.tell(&end)), |_| Ok(()))
+        self.peer.expect_any_error().await
     }
 
     /// Sends SERVER_CERTIFICATE with `identity`'s authenticator after a change.

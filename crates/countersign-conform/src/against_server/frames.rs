@@ -3,9 +3,9 @@
 use super::ServerCase;
 use super::visit::Visit;
 use crate::authenticator::{Draft, Request, message};
-use crate::case::{Done, Version, cases, failed, skipped};
+use crate::case::{Done, Version, cases, skipped};
 use crate::code_points::{H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, TOO_LONG, UNEXPECTED};
-use crate::raw::{H2Frame, PREFACE, Peer, fields, kind};
+use crate::raw::{H2Frame, PREFACE, fields, kind};
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/4.1.1/s1" Http2:
@@ -111,11 +111,6 @@ fn some_request() -> Vec<u8> {
     Request::encode_list(&[request])
 }
 
-async fn ends_with_an_error(peer: &mut Peer) -> Done {
-    let end = peer.expect_end().await?;
-    end.code.map_or_else(|| failed(peer.tell(&end)), |_| Ok(()))
-}
-
 async fn requests_from_a_client(visit: &Visit<'_>) -> Done {
     let mut peer = visit.opened(4).await?;
     peer.control(visit.target.points.requests, &some_request()).await;
@@ -136,7 +131,7 @@ async fn unsolicited(visit: &Visit<'_>) -> Done {
         return skipped("the server asks everybody at once");
     }
     peer.certificate(b"whatever").await;
-    ends_with_an_error(&mut peer).await
+    peer.expect_any_error().await
 }
 
 async fn one_too_many(visit: &Visit<'_>) -> Done {
@@ -146,7 +141,7 @@ async fn one_too_many(visit: &Visit<'_>) -> Done {
     asked.peer.certificate(&authenticator).await;
     visit.granted(&mut asked.peer, asked.stream).await?;
     asked.peer.certificate(&authenticator).await;
-    ends_with_an_error(&mut asked.peer).await
+    asked.peer.expect_any_error().await
 }
 
 async fn not_negotiated(visit: &Visit<'_>) -> Done {
@@ -154,14 +149,14 @@ async fn not_negotiated(visit: &Visit<'_>) -> Done {
     peer.open(&[]).await?;
     visit.takes_part(&peer)?;
     peer.certificate(b"whatever").await;
-    ends_with_an_error(&mut peer).await
+    peer.expect_any_error().await
 }
 
 async fn before_settings_h2(visit: &Visit<'_>) -> Done {
     let mut peer = visit.connect().await?;
     let frame = peer.encode(visit.target.points.certificate, b"whatever");
     peer.bytes(&[PREFACE, &frame].concat()).await;
-    ends_with_an_error(&mut peer).await
+    peer.expect_any_error().await
 }
 
 async fn before_settings_h3(visit: &Visit<'_>) -> Done {
@@ -176,7 +171,7 @@ async fn on_a_stream(visit: &Visit<'_>) -> Done {
     let authenticator = draft.sign(&asked.peer.secrets)?;
     let stream = asked.peer.begin(&visit.target.authority, visit.path(0)?).await;
     asked.peer.on_stream(stream, visit.target.points.certificate, &authenticator).await;
-    ends_with_an_error(&mut asked.peer).await
+    asked.peer.expect_any_error().await
 }
 
 async fn server_certificate(visit: &Visit<'_>) -> Done {
@@ -218,7 +213,7 @@ async fn too_long_h3(visit: &Visit<'_>) -> Done {
     let mut asked = visit.challenged().await?;
     let header = asked.peer.header(visit.target.points.certificate, 1 << 30);
     asked.peer.bytes(&header).await;
-    ends_with_an_error(&mut asked.peer).await
+    asked.peer.expect_any_error().await
 }
 
 async fn flood(visit: &Visit<'_>) -> Done {
@@ -233,7 +228,7 @@ async fn goaway(visit: &Visit<'_>) -> Done {
     let frames = peer.encode(visit.target.points.certificate, &[0; 100]).repeat(2000);
     peer.bytes(&frames).await;
     peer.bytes(&frames).await;
-    ends_with_an_error(&mut peer).await
+    peer.expect_any_error().await
 }
 
 async fn closed_control_stream(visit: &Visit<'_>) -> Done {

@@ -6,13 +6,15 @@ mod forged;
 mod frames;
 mod negotiation;
 mod requests;
+mod target;
 mod visit;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use self::visit::{Target, Visit};
+pub use self::target::Target;
+pub use self::visit::Visit;
 use crate::case::{Case, Running, Stop, Verdict, Version};
 use crate::report::Outcome;
 

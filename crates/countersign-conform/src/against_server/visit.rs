@@ -1,52 +1,12 @@
-//! The server under test, and the steps that cases against it have in common.
-
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+//! The steps that cases against servers have in common.
 
 use bytes::Bytes;
-use rustls::ClientConfig;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use crate::authenticator::{Hash, Request, Secrets};
+use super::target::Target;
+use crate::authenticator::Request;
 use crate::case::{Done, Version, failed, skipped};
-use crate::code_points::CodePoints;
-use crate::identity::{Identity, Mint, Wanted};
-use crate::raw::{Arrival, Event, Peer, fields, kind};
-use crate::tls::{self, Suites};
-
-/// What is known about the server.
-#[derive(Debug)]
-pub struct Target {
-    /// Where it listens, for TCP and UDP.
-    pub address: SocketAddr,
-    /// Its name, for TLS.
-    pub host: String,
-    /// The authority of requests.
-    pub authority: String,
-    /// What judges the server's certificate.
-    pub verifier: Arc<dyn ServerCertVerifier>,
-    /// The numbers in use.
-    pub points: CodePoints,
-    /// How long to wait for anything.
-    pub patience: Duration,
-    /// A path that needs no credential.
-    pub public: Option<String>,
-    /// Paths that need one credential each.
-    pub paths: Vec<String>,
-    /// What the server accepts for the paths.
-    pub identities: Vec<Identity>,
-    /// What the server must not accept for the first path.
-    pub rejected: Vec<Identity>,
-    /// What makes identities that the server accepts for the first path.
-    pub mint: Option<Mint>,
-    /// Somebody whom the server does not trust.
-    pub stranger: Identity,
-}
+use crate::identity::{Identity, Wanted};
+use crate::raw::{Arrival, Event, Peer, fields, kind, printable};
 
 /// A case's view of the server.
 #[derive(Clone, Copy, Debug)]
@@ -68,87 +28,6 @@ pub(super) struct Asked {
 }
 
 impl<'a> Visit<'a> {
-    /// A client whose handshake is done, and nothing else.
-    ///
-    /// # Errors
-    /// When there is no connection.
-    pub async fn connect(&self) -> Done<Peer> {
-        self.connect_over(Suites::Of(Hash::Sha256)).await
-    }
-
-    /// The same with other cipher suites.
-    ///
-    /// # Errors
-    /// When there is no connection.
-    pub async fn connect_over(&self, suites: Suites) -> Done<Peer> {
-        let hash = match suites {
-            Suites::Of(hash) => hash,
-            Suites::Tls12 | Suites::Any => Hash::Sha256,
-        };
-        self.connect_with(self.tls(suites)?, hash).await
-    }
-
-    /// What handshakes are made with.
-    pub(super) fn tls(&self, suites: Suites) -> Done<Arc<ClientConfig>> {
-        Ok(Arc::new(tls::client(&self.target.verifier, suites, self.version)?))
-    }
-
-    /// The same with the memory of earlier connections in `config`.
-    pub(super) async fn connect_with(&self, config: Arc<ClientConfig>, hash: Hash) -> Done<Peer> {
-        let target = self.target;
-        let connecting = async {
-            match self.version {
-                Version::Http2 => self.connect_tls(config, hash).await,
-                Version::Http3 => self.connect_quic(config, hash).await,
-            }
-        };
-        match timeout(target.patience, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => failed(format!("no connection within {:?}", target.patience)),
-        }
-    }
-
-    async fn connect_tls(&self, config: Arc<ClientConfig>, hash: Hash) -> Result<Peer, String> {
-        let target = self.target;
-        let tcp = TcpStream::connect(target.address).await;
-        let tcp = tcp.map_err(|error| format!("{}: {error}", target.address))?;
-        let _ = tcp.set_nodelay(true);
-        let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
-        let stream = TlsConnector::from(config)
-            .connect(name, tcp)
-            .await
-            .map_err(|error| format!("the TLS handshake failed: {error}"))?;
-        let (_, session) = stream.get_ref();
-        if session.alpn_protocol() != Some(b"h2") {
-            return Err("the server does not speak HTTP/2".to_owned());
-        }
-        let secrets = Secrets::export(hash, |value, label| {
-            session.export_keying_material(value, label, Some(&[])).map(|_| ())
-        })
-        .map_err(|error| error.to_string())?;
-        Ok(Peer::over_tls(stream.into(), secrets, target.points, target.patience))
-    }
-
-    async fn connect_quic(&self, config: Arc<ClientConfig>, hash: Hash) -> Result<Peer, String> {
-        let target = self.target;
-        let local = match target.address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let endpoint = quinn::Endpoint::client(local).map_err(|error| error.to_string())?;
-        let config = tls::quic_client(config.as_ref().clone())?;
-        let connection = endpoint
-            .connect_with(config, target.address, &target.host)
-            .map_err(|error| error.to_string())?
-            .await
-            .map_err(|error| format!("the QUIC handshake failed: {error}"))?;
-        let secrets = Secrets::export(hash, |value, label| {
-            connection.export_keying_material(value, label, &[])
-        })
-        .map_err(|_| "QUIC's exporter failed".to_owned())?;
-        Ok(Peer::over_quic(connection, secrets, target.points, target.patience))
-    }
-
     /// What a client that takes part announces.
     pub(super) fn announcing(&self, limit: u64) -> Vec<(u64, u64)> {
         vec![(self.target.points.client_cert_auth.into(), limit)]
@@ -397,7 +276,7 @@ impl<'a> Visit<'a> {
         match peer.event(wanted).await {
             Event::Arrived(Arrival::Frame { payload, .. }) if !payload.is_empty() => {
                 let text = String::from_utf8_lossy(&payload);
-                format!(": {}", text.chars().take(200).collect::<String>())
+                format!(": {}", printable(&text.chars().take(200).collect::<String>()))
             }
             Event::Arrived(_) | Event::Closed(_) | Event::Silence => String::new(),
         }
