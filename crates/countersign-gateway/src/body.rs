@@ -43,6 +43,18 @@ impl Received {
         Self { bounds: Some(Box::new(bounds)), ..self }
     }
 
+    /// The same once it is known whether there is any of it; after `limit` it counts as one that may still come,
+    /// which has its own time to move.
+    pub(crate) async fn begun(self, limit: Duration) -> Self {
+        match self.inner {
+            Either::Right(body) => {
+                let inner = Either::Right(body.wait(limit).await);
+                Self { inner, ..self }
+            }
+            inner @ Either::Left(_) => Self { inner, ..self },
+        }
+    }
+
     pub(crate) fn into_inner(self) -> Source {
         self.inner
     }
@@ -80,7 +92,7 @@ impl Body for Received {
     }
 }
 
-/// A body from HTTP/3 whose beginning was waited for, if need be.
+/// A body from HTTP/3 whose beginning is waited for, if need be, once the request is let in.
 ///
 /// HTTP/3 tells apart a request without a body and one whose body has not come yet only by the end
 /// of the stream, which may come after the header section. Before it is known, a body would have to
@@ -89,18 +101,25 @@ impl Body for Received {
 pub(crate) struct Begun {
     /// None where it was taken for a tunnel.
     inner: Option<h3::RequestBody>,
+    /// Whether it is still to be waited for.
+    awaited: bool,
     first: Option<Result<Frame<Bytes>, <h3::RequestBody as Body>::Error>>,
 }
 
 impl Begun {
     /// Takes a body as it is: there may be one.
     pub(crate) fn at_once(inner: h3::RequestBody) -> Self {
-        Self { inner: Some(inner), first: None }
+        Self { inner: Some(inner), awaited: false, first: None }
+    }
+
+    /// Takes a body that there may not be.
+    pub(crate) fn later(inner: h3::RequestBody) -> Self {
+        Self { awaited: true, ..Self::at_once(inner) }
     }
 
     /// No body: the stream is a tunnel.
     pub(crate) fn none() -> Self {
-        Self { inner: None, first: None }
+        Self { inner: None, awaited: false, first: None }
     }
 
     /// The body itself, if nothing of it was read.
@@ -108,11 +127,13 @@ impl Begun {
         self.inner.filter(|_| self.first.is_none())
     }
 
-    /// Waits until there is some of the body, or certainly none; after `limit` it counts as one that may still
-    /// come, which has its own time to move.
-    pub(crate) async fn wait(mut inner: h3::RequestBody, limit: Duration) -> Self {
-        let first = timeout(limit, inner.frame()).await.ok().flatten();
-        Self { inner: Some(inner), first }
+    /// Waits until there is some of the body, or certainly none, or `limit` is over.
+    async fn wait(mut self, limit: Duration) -> Self {
+        if let Some(inner) = self.inner.as_mut().filter(|_| self.awaited) {
+            self.first = timeout(limit, inner.frame()).await.ok().flatten();
+            self.awaited = false;
+        }
+        self
     }
 }
 

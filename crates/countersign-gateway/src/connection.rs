@@ -204,7 +204,7 @@ impl tower_service::Service<Request<h3::RequestBody>> for Http3Service {
             let (parts, body) = request.into_parts();
             let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
             let body = if bodiless && !parts.headers.contains_key(CONTENT_LENGTH) {
-                Begun::wait(body, shared.limits.headers).await
+                Begun::later(body)
             } else {
                 Begun::at_once(body)
             };
@@ -257,6 +257,7 @@ async fn relay(
     let (mut asked, body) = tunnel::Asked::find(&mut parts, body)?;
     let admission = policy::decide(&shared.routes, &parts, &*observation, UnixTime::now).await?;
     observation.admit(&admission);
+    let body = body.begun(shared.limits.headers).await;
     let Admission { route, path, authority, callers } = admission;
 
     tracing::debug!(

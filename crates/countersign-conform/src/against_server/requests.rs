@@ -65,6 +65,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a valid answer to a challenge that came unprovoked, then a GET that needs what was presented",
         "success"
         => kept_ready;
+    Robustness "client/4.1/s4" Both:
+        "A server asks as soon as it has a request's header section.",
+        "the header section of a GET that needs a credential, whose stream stays open",
+        "AUTHENTICATOR_REQUESTS"
+        => before_the_end;
     Must "client/3/s2" Http3:
         "Nothing of the extension is sent before the client's SETTINGS.",
         "a GET that needs no credential, without a control stream",
@@ -230,6 +235,16 @@ async fn kept_ready(visit: &Visit<'_>) -> Done {
     peer.unanswered = others.to_vec();
     let stream = visit.get(&mut peer, path).await;
     visit.granted(&mut peer, stream).await
+}
+
+async fn before_the_end(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(4).await?;
+    let stream = peer.begin(&visit.target.authority, visit.path(0)?).await;
+    match visit.next(&mut peer, stream).await? {
+        Next::Requests(_) => Ok(()),
+        Next::Response(status) => failed(format!("status {status} and no request")),
+        Next::Ended(how) => failed(how),
+    }
 }
 
 async fn before_settings(visit: &Visit<'_>) -> Done {

@@ -46,6 +46,7 @@ pub(crate) enum Fault {
     AsksEmpty,
     AsksOnAStream,
     AsksBeforeSettings,
+    AsksAtTheEnd,
     KeepsReady,
     KeepsReadyInVain,
     AsksWithOddExtension,
@@ -170,6 +171,8 @@ struct Connection {
     identities: HashSet<Kind>,
     seen: Vec<Vec<u8>>,
     open_block: bool,
+    /// Header sections whose streams are open, where that matters.
+    open: Vec<(u64, Vec<u8>)>,
 }
 
 impl Connection {
@@ -190,6 +193,7 @@ impl Connection {
             identities,
             seen: Vec::new(),
             open_block: false,
+            open: Vec::new(),
         }
     }
 
@@ -243,7 +247,11 @@ impl Connection {
             Arrival::Oversized => self.error(TOO_LONG),
             Arrival::ControlEnded if self.fault(Fault::NeedsNoControlStream) => Ok(()),
             Arrival::ControlEnded => Err(H3_CLOSED_CRITICAL_STREAM),
-            Arrival::StreamEnded(_) | Arrival::Closed(_) => Ok(()),
+            Arrival::StreamEnded(stream) => {
+                self.ended(stream).await;
+                Ok(())
+            }
+            Arrival::Closed(_) => Ok(()),
         }
     }
 
@@ -365,13 +373,29 @@ impl Connection {
             self.open_block = true;
             return Ok(());
         }
+        if self.fault(Fault::AsksAtTheEnd) {
+            self.open.push((stream, payload.to_vec()));
+        } else {
+            self.take_request(stream, payload).await;
+        }
+        Ok(())
+    }
+
+    async fn ended(&mut self, stream: u64) {
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == stream) {
+            let (_, payload) = self.open.remove(at);
+            self.take_request(stream, &payload).await;
+        }
+    }
+
+    async fn take_request(&mut self, stream: u64, payload: &[u8]) {
         let kind = match fields::path(self.peer.version, payload).as_deref() {
             Some("/user") => Kind::User,
             Some("/device") => Kind::Device,
             Some("/public") if self.fault(Fault::AsksForThePublic) => Kind::User,
             Some(_) | None => {
                 self.peer.respond(stream, 200).await;
-                return Ok(());
+                return;
             }
         };
         let held = self.identities.contains(&kind) && !self.fault(Fault::ForgetsIdentities);
@@ -383,7 +407,6 @@ impl Connection {
             self.waiting.push((stream, kind));
             self.ask().await;
         }
-        Ok(())
     }
 
     /// Asks for what is waited for, as long as there is room.

@@ -28,6 +28,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::NeedsNoSettings, &["http3/6.2.1/s1"]),
     (Fault::AsksEmpty, &["client/4.1/s1"]),
     (Fault::AsksOnAStream, &["client/4.1/s1"]),
+    (Fault::AsksAtTheEnd, &["client/4.1/s4"]),
     (Fault::AsksBeforeSettings, &["client/3/s2"]),
     (Fault::KeepsReadyInVain, &["client/4.1/s3"]),
     (Fault::AsksWithOddExtension, &["rfc9261/4/s1"]),
