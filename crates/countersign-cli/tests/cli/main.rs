@@ -15,4 +15,5 @@ mod life;
 #[cfg(all(unix, feature = "otlp"))]
 mod otlp;
 mod pkcs11;
+mod promises;
 mod scenario;
