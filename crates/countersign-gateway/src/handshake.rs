@@ -87,7 +87,8 @@ fn kind(credential: Credential) -> CredentialKind {
         .constraint(move |chain| constraint.check(chain))
         .holds_until(move |chain, now| {
             let (leaf, rest) = chain.split_first()?;
-            path.verify(leaf, rest, now).ok().map(|verified| verified.until)
+            // Who is not accepted any more is looked at again at once.
+            Some(path.verify(leaf, rest, now).map_or(now, |verified| verified.until))
         });
     if ask_on_connect {
         kind = kind.ask_on_connect();
