@@ -70,8 +70,10 @@ impl VerifiedChains {
         }
     }
 
-    /// How many are remembered, more or less: what was added or dropped a moment ago may not be counted yet.
+    /// How many are remembered.
     pub fn len(&self) -> u64 {
+        // Otherwise what was added or dropped a moment ago might not be counted yet.
+        self.cache.run_pending_tasks();
         self.cache.entry_count()
     }
 

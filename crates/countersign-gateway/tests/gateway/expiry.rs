@@ -117,6 +117,7 @@ async fn who_comes_again_is_remembered_until_the_next_reload(version: Version) {
             metric(&text, &format!("{name}{{outcome=\"{outcome}\"}}")).unwrap()
         };
         assert!(of("hit") > 0.0, "{text}");
+        assert_eq!(metric(&text, "countersign_gateway_chains_remembered"), Some(1.0), "{text}");
         of("miss")
     };
     let _live = come().await;

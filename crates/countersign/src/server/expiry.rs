@@ -13,34 +13,42 @@ use super::kinds::Credentials;
 /// the time until then.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// When the first of the identities ends.
+/// When the first of some identities ends.
 #[derive(Debug)]
-pub(super) struct Expiry {
-    /// In seconds since 1970, the last one at which it holds.
-    next: AtomicU64,
-    watched: AtomicBool,
-}
+pub(super) struct Ends(AtomicU64);
 
-impl Default for Expiry {
+impl Default for Ends {
     fn default() -> Self {
-        Self { next: AtomicU64::new(u64::MAX), watched: AtomicBool::new(false) }
+        Self(AtomicU64::new(u64::MAX))
     }
 }
 
-impl Expiry {
-    /// An identity holds until then.
-    pub(super) fn note(&self, until: UnixTime) {
-        self.next.fetch_min(until.as_secs(), Ordering::AcqRel);
+impl Ends {
+    /// The last second of the first one, since 1970; the greatest number if none ends.
+    pub(super) fn first(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 
-    /// Forgets what was noted, before all of it is looked at again.
-    pub(super) fn reset(&self) {
-        self.next.store(u64::MAX, Ordering::Release);
+    /// One holds until then.
+    pub(super) fn note(&self, until: u64) {
+        self.0.fetch_min(until, Ordering::AcqRel);
     }
 
-    fn is_due(&self, now: UnixTime) -> bool {
-        self.next.load(Ordering::Acquire) < now.as_secs()
+    /// Before all of them are looked at again.
+    pub(super) fn forget(&self) {
+        self.0.store(u64::MAX, Ordering::Release);
     }
+
+    pub(super) fn are_over(&self, now: UnixTime) -> bool {
+        self.first() < now.as_secs()
+    }
+}
+
+/// When the first identity of all connections ends, and whether somebody looks at the clock.
+#[derive(Debug, Default)]
+pub(super) struct Expiry {
+    pub(super) ends: Ends,
+    watched: AtomicBool,
 }
 
 /// Looks at the clock from now on, unless somebody does.
@@ -61,9 +69,10 @@ impl Watching {
         loop {
             period.tick().await;
             let Some(credentials) = self.0.upgrade() else { return };
-            if credentials.expiry().is_due(UnixTime::now()) {
+            let now = UnixTime::now();
+            if credentials.expiry().ends.are_over(now) {
                 // Chains are verified.
-                let looking = tokio::task::spawn_blocking(move || credentials.reevaluate());
+                let looking = tokio::task::spawn_blocking(move || credentials.expire(now));
                 let _ended = looking.await;
             }
         }
@@ -76,5 +85,23 @@ impl Drop for Watching {
         if let Some(credentials) = self.0.upgrade() {
             credentials.expiry().watched.store(false, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_end_counts_and_its_second_still_holds() {
+        let (ends, at) =
+            (Ends::default(), |now| UnixTime::since_unix_epoch(Duration::from_secs(now)));
+        assert!(!ends.are_over(at(u64::MAX)));
+        ends.note(20);
+        ends.note(10);
+        ends.note(30);
+        assert_eq!((ends.first(), ends.are_over(at(10)), ends.are_over(at(11))), (10, false, true));
+        ends.forget();
+        assert!(!ends.are_over(at(11)));
     }
 }

@@ -83,7 +83,7 @@ impl Credentials {
 
     /// Takes away what the credentials as they are now do not grant any more.
     pub(super) fn reevaluate(&self) -> usize {
-        self.expiry.reset();
+        self.expiry.ends.forget();
         let (kinds, now) = (self.current(), UnixTime::now());
         self.live.all().iter().map(|session| session.reevaluate(&kinds, now)).sum()
     }
@@ -92,12 +92,23 @@ impl Credentials {
         &self.expiry
     }
 
-    /// An identity holds until then; afterwards all are looked at again. Without a time, it holds for good.
-    pub(super) fn note(self: &Arc<Self>, until: Option<UnixTime>) {
-        if let Some(until) = until {
-            self.expiry.note(until);
-            expiry::watch(self);
+    /// Takes away what has ended, and looks at nothing else: of many connections few have something that ends now.
+    pub(super) fn expire(&self, now: UnixTime) {
+        self.expiry.ends.forget();
+        let kinds = self.current();
+        for session in self.live.all() {
+            if session.ends().are_over(now) {
+                session.reevaluate(&kinds, now);
+            } else {
+                self.expiry.ends.note(session.ends().first());
+            }
         }
+    }
+
+    /// An identity holds until then, in seconds since 1970; its connection's are looked at again afterwards.
+    pub(super) fn note(self: &Arc<Self>, until: u64) {
+        self.expiry.ends.note(until);
+        expiry::watch(self);
     }
 }
 

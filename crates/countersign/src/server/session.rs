@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::expiry::Ends;
 use super::hello::Hello;
 use super::kinds::{Kind, Kinds};
 use super::offering::Offering;
@@ -38,6 +39,8 @@ pub(crate) struct ServerSession {
     pending: AtomicBool,
     /// Its place where proofs are verified.
     lane: Arc<Lane>,
+    /// When the first of its identities ends.
+    ends: Ends,
     /// Woken when anything changed that someone may wait for.
     changed: Notify,
 }
@@ -119,6 +122,7 @@ impl ServerSession {
             waker: AtomicWaker::new(),
             pending: AtomicBool::new(true),
             lane: VerificationPool::lane(),
+            ends: Ends::default(),
             changed: Notify::new(),
         });
         session.config.credentials.enlist(&session);
@@ -148,7 +152,7 @@ impl ServerSession {
                 Some(Ok(())) => {
                     let identity = Identity::new(kind.name(), chain.to_vec(), Source::Handshake);
                     self.lock().identities.push(identity.clone());
-                    self.config.credentials.note(kind.until(chain, now));
+                    self.note(kind.until(chain, now));
                     self.tell(|| Event::Proven(identity));
                 }
                 Some(Err(rejection)) => {
@@ -347,7 +351,7 @@ impl ServerSession {
             let mut replaced = Vec::new();
             for (identity, until) in outcomes.iter().flatten() {
                 replaced.extend(state.grant(identity.clone()));
-                self.config.credentials.note(*until);
+                self.note(*until);
             }
             let outcomes: Vec<Outcome> =
                 outcomes.into_iter().map(|outcome| outcome.map(|(identity, _)| identity)).collect();
@@ -393,13 +397,14 @@ impl ServerSession {
 
     /// Takes away what `kinds` do not grant any more; returns how many identities that were.
     pub(super) fn reevaluate(&self, kinds: &Kinds, now: UnixTime) -> usize {
+        self.ends.forget();
         let lost: Vec<_> = self
             .identities()
             .into_iter()
             .filter_map(|identity| match kinds.get(identity.credential()) {
                 Some(wanted) => match wanted.kind.still_grants(&identity, now) {
                     Ok(()) => {
-                        self.config.credentials.note(wanted.kind.until(identity.chain(), now));
+                        self.note(wanted.kind.until(identity.chain(), now));
                         None
                     }
                     Err(reason) => Some((identity, Loss::Rejected(reason))),
@@ -418,6 +423,19 @@ impl ServerSession {
             self.changed.notify_waiters();
         }
         number
+    }
+
+    /// When the first of its identities ends.
+    pub(super) fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// An identity holds until then; without a time, for good.
+    fn note(&self, until: Option<UnixTime>) {
+        if let Some(until) = until {
+            self.ends.note(until.as_secs());
+            self.config.credentials.note(until.as_secs());
+        }
     }
 
     /// The same by the credentials as they are now.
