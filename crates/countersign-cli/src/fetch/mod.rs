@@ -379,6 +379,9 @@ impl Session {
     async fn close_one(&mut self, origin: &Origin) {
         self.shared.retain(|_, with| with != origin);
         if let Some(connection) = self.open.remove(origin) {
+            // Over QUIC a response may overtake the SETTINGS, which are to be told.
+            let settings = connection.handle.peer_settings();
+            let _late = tokio::time::timeout(SHOW_PATIENCE, settings).await;
             let ended = connection.close().await;
             self.reporter.closed(origin, &ended);
         }
