@@ -7,7 +7,7 @@ use std::path::Path;
 use countersign_pki::{Authority, Issued, KeyKind, Leaf};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    Issuer, KeyPair, KeyUsagePurpose, RsaKeySize,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -195,14 +195,17 @@ impl Mint {
     }
 }
 
-/// A key of the kinds that the mint needs.
-fn generate(kind: KeyKind) -> Result<KeyPair, rcgen::Error> {
+/// A fresh key.
+pub(crate) fn generate(kind: KeyKind) -> Result<KeyPair, rcgen::Error> {
+    let rsa = |size| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
     let algorithm = match kind {
         KeyKind::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
         KeyKind::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
         KeyKind::P521 => &rcgen::PKCS_ECDSA_P521_SHA512,
         KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
-        KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => &rcgen::PKCS_RSA_SHA256,
+        KeyKind::Rsa2048 => return rsa(RsaKeySize::_2048),
+        KeyKind::Rsa3072 => return rsa(RsaKeySize::_3072),
+        KeyKind::Rsa4096 => return rsa(RsaKeySize::_4096),
         KeyKind::MlDsa44 => &rcgen::PKCS_ML_DSA_44,
         KeyKind::MlDsa65 => &rcgen::PKCS_ML_DSA_65,
         KeyKind::MlDsa87 => &rcgen::PKCS_ML_DSA_87,

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod raw;
 pub mod report;
 pub mod tls;
+pub mod vectors;
 
 pub use self::case::{Done, Level, Stop, Verdict, Version};
 pub use self::code_points::CodePoints;

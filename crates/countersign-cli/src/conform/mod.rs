@@ -29,7 +29,7 @@ enum Command {
     Client(Box<client::Args>),
     /// Print all cases against servers and clients
     List(ListArgs),
-    /// Run test vectors for exported authenticators (RFC 9261); the exit code is 1 if any fails
+    /// Run test vectors for exported authenticators (RFC 9261) and for frames; the exit code is 1 if any fails
     Vectors(vectors::Args),
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             print!("{}", report::list(against_client::cases().map(|case| &case.about)));
             Ok(())
         }
-        Command::Vectors(args) => vectors::run(args),
+        Command::Vectors(args) => vectors::run(args).await,
     }
 }
 

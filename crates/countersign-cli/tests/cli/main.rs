@@ -17,3 +17,4 @@ mod otlp;
 mod pkcs11;
 mod promises;
 mod scenario;
+mod vectors;

@@ -63,7 +63,8 @@ impl<'a> Draft<'a> {
         Self::new(&[], context, identity, scheme, Side::Server)
     }
 
-    fn new(
+    /// A valid one from its parts.
+    pub(crate) fn new(
         request: &[u8],
         context: &[u8],
         identity: &'a Identity,
@@ -112,7 +113,7 @@ pub(super) fn signed_content(context_string: &[u8], transcript: &[u8]) -> Vec<u8
 }
 
 /// What CertificateVerify signs when it is right.
-pub(super) fn right_content(transcript: &[u8]) -> Vec<u8> {
+pub(crate) fn right_content(transcript: &[u8]) -> Vec<u8> {
     signed_content(CONTEXT_STRING, transcript)
 }
 

@@ -10,6 +10,7 @@ mod request;
 mod secrets;
 
 pub use self::check::{Check, Proof, check};
+pub(crate) use self::draft::right_content;
 pub use self::draft::{Draft, Entry, certificate_message, decline};
 pub use self::key::{Key, SCHEMES, Scheme, scheme_name};
 pub use self::request::{Request, extension};

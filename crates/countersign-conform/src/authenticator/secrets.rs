@@ -92,6 +92,12 @@ impl Secrets {
         self.hash
     }
 
+    /// Handshake Context and Finished MAC Key of a side.
+    pub(crate) fn values(&self, side: Side) -> (&[u8], &[u8]) {
+        let half = self.half(side);
+        (&half.handshake_context, &half.finished_key)
+    }
+
     fn half(&self, side: Side) -> &Half {
         match side {
             Side::Client => &self.client,
