@@ -3,9 +3,12 @@
 //! Each [`Target`] takes any bytes and panics if something is wrong. The programs under `fuzz/` let libFuzzer look for
 //! such bytes; the tests here replay what the targets begin with, cut and changed everywhere.
 
+mod backend;
+mod link;
 mod machines;
 mod messages;
 mod seeds;
+mod tap;
 
 use std::fmt;
 
@@ -26,7 +29,7 @@ impl fmt::Debug for Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "request", run: messages::request, seeds: seeds::requests },
     Target { name: "authenticator", run: messages::authenticator, seeds: seeds::authenticators },
     Target { name: "validation", run: messages::validation, seeds: seeds::authenticators },
@@ -38,10 +41,12 @@ pub const TARGETS: [Target; 7] = [
     },
     Target { name: "server", run: machines::server, seeds: seeds::server_events },
     Target { name: "client", run: machines::client, seeds: seeds::client_events },
+    Target { name: "tap", run: tap::run, seeds: tap::seeds },
+    Target { name: "backend", run: backend::run, seeds: backend::seeds },
 ];
 
 /// The one of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
-    static ALL: [Target; 7] = TARGETS;
+    static ALL: [Target; 9] = TARGETS;
     ALL.iter().find(|target| target.name == name)
 }

@@ -38,6 +38,9 @@ mod datagram;
 mod error;
 mod exporter;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbound;
 mod outbound;
 mod protocol;
