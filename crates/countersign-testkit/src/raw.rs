@@ -183,14 +183,6 @@ impl RawPeer<server::TlsStream<TcpStream>> {
         self.read_preface().await;
         self.exchange_settings(settings).await
     }
-
-    /// Reads the client's preface, which has to be done before the first of its frames is read.
-    pub async fn read_preface(&mut self) {
-        while self.received.len() < PREFACE.len() {
-            assert!(self.fill().await, "the client closed before its preface");
-        }
-        assert_eq!(self.received.split_to(PREFACE.len()), PREFACE);
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
@@ -202,6 +194,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RawPeer<S> {
     /// The stream beneath, for its TLS session.
     pub fn stream(&self) -> &S {
         &self.io
+    }
+
+    /// Reads the client's preface, which has to be done before the first of its frames is read.
+    pub async fn read_preface(&mut self) {
+        while self.received.len() < PREFACE.len() {
+            assert!(self.fill().await, "the client closed before its preface");
+        }
+        assert_eq!(self.received.split_to(PREFACE.len()), PREFACE);
     }
 
     /// Sends bytes as they are.
