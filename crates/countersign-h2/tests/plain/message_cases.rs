@@ -149,6 +149,17 @@ fn bodies() -> Vec<Case> {
             sized("4x", data(1, END_STREAM, b"body")),
         ),
         case(
+            "9113/8.1.1/9",
+            "two content-lengths that differ",
+            MALFORMED,
+            f(
+                HEADERS,
+                WHOLE,
+                1,
+                &request("POST", "/", &[("content-length", "0"), ("content-length", "5")]),
+            ),
+        ),
+        case(
             "9113/8.1.1/8",
             "trailers before content-length is reached",
             MALFORMED,

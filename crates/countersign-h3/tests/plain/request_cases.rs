@@ -193,6 +193,12 @@ fn lengths() -> Vec<Case> {
         case("9114/4.1.2/3", "more than content-length", MALFORMED, &sized("3", &data(b"body"))),
         case("9114/4.1.2/4", "content-length and no body", MALFORMED, &sized("1", b"")),
         case(
+            "9114/4.1.2/6",
+            "two content-lengths that differ",
+            MALFORMED,
+            &head("POST", &[("content-length", "0"), ("content-length", "5")]),
+        ),
+        case(
             "9114/4.1.2/5",
             "content-length that is no number",
             MALFORMED,

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h3::error::{Code, StreamError};
-use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::client::ClientLink;
@@ -78,6 +79,20 @@ enum At {
     End,
 }
 
+/// Whether `content-length` is a number, the same wherever it stands (RFC 9110, section 8.6). h3 takes any; whoever forwards
+/// the request might read another length than the next hop does.
+pub(super) fn has_clear_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return true };
+    read_length(first).is_some() && lengths.all(|other| other == first)
+}
+
+/// Digits and nothing else.
+fn read_length(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 struct Received<S> {
     stream: S,
     at: At,
@@ -87,8 +102,7 @@ struct Received<S> {
 
 impl<S: Receive> Received<S> {
     fn new(stream: S, headers: &HeaderMap) -> Self {
-        let length = headers.get(http::header::CONTENT_LENGTH);
-        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let left = headers.get(CONTENT_LENGTH).and_then(read_length);
         Self { stream, at: At::Data, left }
     }
 

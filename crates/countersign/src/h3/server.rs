@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use super::body::has_clear_length;
 use super::{BoxError, Informational, RequestBody};
 use crate::server::{AuthConfig, AuthHandle, Listening, Observer, ServerLink, ServerSession};
 
@@ -201,6 +202,10 @@ impl Connection {
             exchanges.spawn(async move {
                 let answered = async {
                     let (mut request, mut stream) = resolver.resolve_request().await?;
+                    if !has_clear_length(request.headers()) {
+                        refuse_malformed(&mut stream);
+                        return Ok(());
+                    }
                     if websocket && !name_protocol(&mut request, &mut stream).await? {
                         return Ok(());
                     }
@@ -219,6 +224,12 @@ impl Connection {
 type ServerStream = h3::server::RequestStream<countersign_h3::BidiStream<ServerLink, Bytes>, Bytes>;
 type ServerSend = h3::server::RequestStream<countersign_h3::SendStream<ServerLink, Bytes>, Bytes>;
 
+/// A malformed request is an error of its stream (RFC 9114, section 4.1.2).
+fn refuse_malformed(stream: &mut ServerStream) {
+    stream.stop_sending(Code::H3_MESSAGE_ERROR);
+    stream.stop_stream(Code::H3_MESSAGE_ERROR);
+}
+
 /// Says in hyper's words what an extended CONNECT is for. Answers it where that is nothing that is taken:
 /// then it is `false`.
 async fn name_protocol(
@@ -230,8 +241,7 @@ async fn name_protocol(
     };
     if request.method() != Method::CONNECT {
         // Only CONNECT may have it (RFC 8441, section 4).
-        stream.stop_sending(Code::H3_MESSAGE_ERROR);
-        stream.stop_stream(Code::H3_MESSAGE_ERROR);
+        refuse_malformed(stream);
         return Ok(false);
     }
     if protocol != countersign_h3::WEBSOCKET {

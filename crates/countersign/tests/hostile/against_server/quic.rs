@@ -108,3 +108,29 @@ async fn who_cannot_even_do_quic() {
     }
     server.serves_others().await;
 }
+
+#[tokio::test]
+async fn a_length_that_can_be_read_in_two_ways_is_refused() {
+    let mut server = Server::start(Version::H3).await;
+    let mut client = server.attacker().await;
+    let h3 = client.wire.h3();
+    h3.open(&[]).await;
+    let request = |lengths: &[&str]| {
+        let start = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost")];
+        let more = lengths.iter().map(|length| ("content-length", *length));
+        let path = std::iter::once((":path", "/open"));
+        let fields: Vec<_> = start.into_iter().chain(path).chain(more).collect();
+        [Frame::headers(&fields).encode(), Frame::new(0, &b"body"[..]).encode()].concat()
+    };
+    for lengths in
+        [&["4x"][..], &["+4"], &["-4"], &[" "], &["4,4"], &["4", "5"], &["99999999999999999999"]]
+    {
+        let id = h3.open_request(&request(lengths)).await;
+        assert_eq!(h3.whole_response(id).await, None, "{lengths:?}");
+    }
+    for lengths in [&[][..], &["4"], &["04"], &["4", "4"]] {
+        let id = h3.open_request(&request(lengths)).await;
+        h3.finish(id).await;
+        assert!(h3.whole_response(id).await.is_some(), "{lengths:?}");
+    }
+}
