@@ -146,8 +146,9 @@ fn websocket(cut: usize, bytes: &[u8]) {
         Some((frame_type, section.to_vec(), behind.to_vec()))
     };
     let (before, after) = (frame(bytes), frame(&stack));
+    assert!(before.is_some() && after.is_some(), "a frame is cut");
     let (Some((kind, _, behind)), Some((new_kind, section, new_behind))) = (before, after) else {
-        panic!("a frame is cut")
+        return;
     };
     assert_eq!((kind, new_kind), (HEADERS, HEADERS));
     assert_eq!(behind, new_behind);
