@@ -1,4 +1,5 @@
 //! What all proxies forward to: as little as can speak HTTP/1.1, so that it is never what is measured.
+//! The answer has 1 MiB where the path ends with `/1m`, and 1 KiB elsewhere.
 
 use std::net::SocketAddr;
 
@@ -25,7 +26,9 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     let mut received = Vec::with_capacity(16 * 1024);
     while stream.read_buf(&mut received).await? > 0 {
         while let Some(end) = received.windows(END.len()).position(|bytes| bytes == END) {
-            let response = if received.starts_with(b"GET /1m") { &large } else { &small };
+            let is_large = received.split(|byte| *byte == b' ').nth(1);
+            let is_large = is_large.is_some_and(|path| path.ends_with(b"/1m"));
+            let response = if is_large { &large } else { &small };
             stream.write_all(response).await?;
             received.drain(..end + END.len());
         }

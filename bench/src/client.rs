@@ -108,7 +108,7 @@ impl Connector {
 }
 
 /// What all proxies agree on.
-fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
     provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -130,7 +130,11 @@ pub(crate) async fn refused(send: &SendRequest<Bytes>, path: &str) -> anyhow::Re
     Ok(())
 }
 
-async fn exchange(send: &SendRequest<Bytes>, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+/// A GET, and what came of it; the body only if it is none that was wished for.
+pub(crate) async fn exchange(
+    send: &SendRequest<Bytes>,
+    path: &str,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
     let mut send = send.clone().ready().await?;
     let request = Request::get(format!("https://{HOST}{path}")).body(())?;
     let (response, _) = send.send_request(request, true)?;

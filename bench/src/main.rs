@@ -13,6 +13,8 @@ mod pki;
 mod process;
 mod proxy;
 mod report;
+mod soak;
+mod visitors;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +45,11 @@ enum Command {
     /// Do one thing after the other and print how long each took
     #[command(hide = true)]
     Quiet(flood::QuietArgs),
+    /// Let many clients come and go, well-behaved or not, while the gateway is reloaded; nothing may grow or hang
+    Soak(soak::Args),
+    /// Come and go until standard input has something
+    #[command(hide = true)]
+    Visitors(visitors::Args),
     /// Load a proxy and print what was done
     #[command(hide = true)]
     Load(load::Args),
@@ -60,6 +67,8 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Flood(args)) => flood::run(&args),
         Some(Command::Hostile(args)) => runtime.block_on(flood::hostile(&args)),
         Some(Command::Quiet(args)) => runtime.block_on(flood::quiet_client(&args)),
+        Some(Command::Soak(args)) => soak::run(&args),
+        Some(Command::Visitors(args)) => runtime.block_on(visitors::run(&args)),
         Some(Command::Load(args)) => runtime.block_on(load::run(&args)),
     }
 }

@@ -61,6 +61,11 @@ impl Child {
         })
     }
 
+    /// How many files, sockets among them, its first process has open.
+    pub(crate) fn files(&self) -> anyhow::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())
+    }
+
     fn sum(&self, of: impl Fn(u32) -> anyhow::Result<f64>) -> anyhow::Result<f64> {
         let (mut sum, mut processes) = (0.0, vec![self.0.id()]);
         while let Some(process) = processes.pop() {

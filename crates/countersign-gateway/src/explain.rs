@@ -280,6 +280,7 @@ impl<'a> Imagined<'a> {
             Err(Denial::Declined) => "the client has none to show".to_owned(),
             Err(Denial::Rejected(rejection)) => format!("rejected: {rejection}"),
             Err(Denial::Timeout) => "not answered in time".to_owned(),
+            Err(Denial::Gone) => "not there, since the client went away".to_owned(),
             Err(Denial::Overloaded) => "not waited for".to_owned(),
         };
         self.tell("credential", outcome.is_ok(), format!("{name}: {asked}; {result}"));

@@ -13,7 +13,7 @@ use crate::held::Waiting;
 use crate::limits::Limits;
 use crate::metrics::{Outcome, RouteMeter};
 use crate::policy::{Admission, Connection, Step};
-use crate::problem::{Denial, Problem};
+use crate::problem::{Denial, Kind, Problem};
 use crate::route::Route;
 use crate::session::Session;
 use crate::span::Span;
@@ -106,10 +106,13 @@ impl<'a> Observation<'a> {
         self.end(Outcome::Answered, Some(status), "");
     }
 
-    /// It is refused, or no backend has answered.
+    /// It is refused, or no backend has answered; or it was abandoned while a credential was waited for.
     pub(crate) fn refused(mut self, problem: &Problem) {
         if !self.admitted {
             self.decided();
+        }
+        if problem.kind == Kind::ClientGone {
+            return self.end(Outcome::Abandoned, None, "");
         }
         let outcome = match (self.admitted, &problem.instead) {
             (true, _) => Outcome::Failed,
@@ -216,6 +219,7 @@ fn credential<'a>(name: &'a str, outcome: &'a Held) -> audit::Credential<'a> {
         Err(Denial::Missing) => denied("missing"),
         Err(Denial::Declined) => denied("declined"),
         Err(Denial::Timeout) => denied("unanswered"),
+        Err(Denial::Gone) => denied("connection-closed"),
         Err(Denial::Overloaded) => denied("not-awaited"),
         Err(Denial::Rejected(rejection)) => denied(rejected(*rejection)),
     }

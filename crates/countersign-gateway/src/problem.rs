@@ -28,6 +28,8 @@ pub(crate) enum Denial {
     Rejected(Rejection),
     /// The client did not answer in time.
     Timeout,
+    /// The connection has ended: nobody gets the refusal.
+    Gone,
     /// Too many requests wait for answers: nobody waits for this one.
     Overloaded,
 }
@@ -42,6 +44,7 @@ impl Denial {
             // Rejection is open: whatever else is wrong with a certificate, it is not trusted.
             Self::Rejected(_) => Kind::CredentialUntrusted,
             Self::Timeout => Kind::CredentialTimeout,
+            Self::Gone => Kind::ClientGone,
             Self::Overloaded => Kind::Overloaded,
         }
     }
@@ -60,6 +63,9 @@ impl Denial {
             Self::Overloaded => format!(
                 "The credential \"{credential}\" is needed, and too many requests wait for certificates already."
             ),
+            Self::Gone => {
+                format!("The client went away before it showed the credential \"{credential}\".")
+            }
             Self::Timeout => format!(
                 "The client was asked for the credential \"{credential}\" and did not answer in time."
             ),
@@ -82,6 +88,8 @@ pub(crate) enum Kind {
     CredentialRevoked,
     /// No answer in time.
     CredentialTimeout,
+    /// The connection has ended while a credential was waited for.
+    ClientGone,
     /// The credentials are there, and not those that the route lets pass.
     NotAllowed,
     /// The request cannot be understood, or could be in two ways.
@@ -167,6 +175,7 @@ impl Kind {
             Self::CredentialTimeout => {
                 forbidden("credential-timeout", "A credential was not shown in time")
             }
+            Self::ClientGone => plain(StatusCode::FORBIDDEN, "connection_terminated"),
             Self::NotAllowed => forbidden("not-allowed", "The caller is not allowed here"),
             Self::BadRequest => plain(StatusCode::BAD_REQUEST, "http_request_error"),
             Self::Misdirected => plain(StatusCode::MISDIRECTED_REQUEST, "http_request_denied"),

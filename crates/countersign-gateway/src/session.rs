@@ -95,7 +95,8 @@ impl policy::Connection for Session {
             Ok(identity) => self.caller(&identity).map_err(Denial::Rejected),
             Err(Denied::Declined) => Err(Denial::Declined),
             Err(Denied::Rejected(rejection)) => Err(Denial::Rejected(rejection)),
-            Err(Denied::Timeout | Denied::Closed) => Err(Denial::Timeout),
+            Err(Denied::Timeout) => Err(Denial::Timeout),
+            Err(Denied::Closed) => Err(Denial::Gone),
             Err(Denied::Missing | Denied::UnknownCredential) => Err(Denial::Missing),
         }
     }

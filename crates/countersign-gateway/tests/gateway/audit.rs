@@ -22,6 +22,7 @@ for_both_versions! {
     what_is_proven_and_lost_is_said,
     a_file_that_is_moved_away_is_opened_anew_and_no_line_is_lost,
     who_goes_away_is_said_too,
+    who_goes_away_instead_of_answering_is_not_refused,
     a_question_without_an_answer_is_said_once,
     what_is_presented_unasked_is_said,
 }
@@ -173,6 +174,20 @@ impl CredentialResolver for Silent {
         _: &'a Origin,
         _: &'a AuthenticatorRequest,
     ) -> BoxFuture<'a, Resolution> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The same, and says that it was asked.
+struct Asked(Arc<Notify>);
+
+impl CredentialResolver for Asked {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a Origin,
+        _: &'a AuthenticatorRequest,
+    ) -> BoxFuture<'a, Resolution> {
+        self.0.notify_one();
         Box::pin(std::future::pending())
     }
 }
@@ -344,6 +359,20 @@ async fn who_goes_away_is_said_too(version: Version) {
     let _aborted = waiting.await;
     let line = events(&gateway, "request", 1).await.remove(0);
     assert_eq!((&line["decision"], &line["reason"]), (&json!("pass"), &json!("abandoned")));
+    assert_eq!(line.get("status"), None);
+}
+
+async fn who_goes_away_instead_of_answering_is_not_refused(version: Version) {
+    let text = config("127.0.0.1:9").replace("ask = \"on-connect\"\n", "");
+    let gateway = Running::start_with(&text, &[("log/audit.log", String::new())]).await;
+    let asked = Arc::new(Notify::new());
+    let client = Client::resolving(version, &gateway, Asked(Arc::clone(&asked))).await;
+    let waiting = tokio::spawn(async move { client.get("/user/").await.status });
+    within(asked.notified()).await;
+    waiting.abort();
+    let _aborted = waiting.await;
+    let line = events(&gateway, "request", 1).await.remove(0);
+    assert_eq!((line.get("decision"), &line["reason"]), (None, &json!("abandoned")), "{line}");
     assert_eq!(line.get("status"), None);
 }
 
