@@ -77,6 +77,10 @@ pub(super) async fn run(
     // Streams that are dropped are ended, which is another case.
     let mut streams = Vec::new();
     for input in &vector.input {
+        if !streams.is_empty() {
+            // Streams are not ordered against each other; the first is the control stream.
+            witness.something().await;
+        }
         match arrive(&peer, input).await {
             Ok(stream) => streams.push(stream),
             // Closed for what came before, as it may have to be.

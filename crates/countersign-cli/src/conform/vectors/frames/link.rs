@@ -16,6 +16,7 @@ use exported_authenticator::{
 };
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::crypto::{CryptoProvider, GetRandomFailed, SecureRandom};
+use tokio::sync::Notify;
 
 use super::super::validate;
 
@@ -26,6 +27,8 @@ pub(super) struct Witness {
     /// To be sent by a server as soon as it may.
     outstanding: Vec<AuthenticatorRequest>,
     state: Mutex<State>,
+    /// Something was told.
+    told: Notify,
 }
 
 struct State {
@@ -102,7 +105,7 @@ impl Witness {
             events: Vec::new(),
             closed: None,
         };
-        Ok(Self { role, announced, outstanding, state: Mutex::new(state) })
+        Ok(Self { role, announced, outstanding, state: Mutex::new(state), told: Notify::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,6 +123,13 @@ impl Witness {
         }
     }
 
+    /// Waits until something has come of what arrived, or the connection is over.
+    pub(super) async fn something(&self) {
+        while self.state().events.is_empty() && self.state().closed.is_none() {
+            self.told.notified().await;
+        }
+    }
+
     /// Runs a step of the machine and tells of it.
     fn step(
         &self,
@@ -128,6 +138,7 @@ impl Witness {
         let mut state = self.state();
         let events = step(&mut state)?;
         state.events.extend(events);
+        self.told.notify_one();
         Ok(())
     }
 }
@@ -278,5 +289,6 @@ impl Link for Witness {
 
     fn closed(&self, how: Closed) {
         self.state().closed.get_or_insert(how);
+        self.told.notify_one();
     }
 }
