@@ -9,6 +9,7 @@
 
 mod admin;
 mod audit;
+mod bypass;
 mod decisions;
 mod expectations;
 mod expiry;
