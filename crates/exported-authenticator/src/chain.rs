@@ -208,7 +208,7 @@ fn first_common(
 
 /// Whether the key may sign at all: with a key usage extension it needs the bit digitalSignature
 /// (RFC 8446, section 4.4.2.2).
-fn may_sign(leaf: &X509Certificate<'_>) -> bool {
+pub(crate) fn may_sign(leaf: &X509Certificate<'_>) -> bool {
     match leaf.key_usage() {
         Ok(Some(usage)) => usage.value.digital_signature(),
         Ok(None) => true,

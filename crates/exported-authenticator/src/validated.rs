@@ -6,8 +6,10 @@ use rustls::SignatureScheme;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
+use x509_parser::parse_x509_certificate;
 
 use crate::certificate::Entry;
+use crate::chain::may_sign;
 use crate::codec::Reader;
 use crate::{Extension, ExtensionType};
 
@@ -110,6 +112,11 @@ impl Proven {
         //# The interface MUST report whether the authenticator is valid after that function has
         //# judged its chain.
         let verdict = match self.chain.split_first() {
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) A certificate whose key usage leaves out digitalSignature MUST NOT be accepted.
+            Some((leaf, _)) if !is_for_signatures(leaf) => {
+                Err(rustls::CertificateError::InvalidPurpose.into())
+            }
             Some((leaf, intermediates)) => accept(leaf, intermediates),
             None => Err(rustls::Error::NoCertificatesPresented),
         };
@@ -118,6 +125,12 @@ impl Proven {
             Err(reason) => Err(ChainRejected { reason, proven: Box::new(self) }),
         }
     }
+}
+
+/// Whether the certificate lets its key sign (RFC 8446, section 4.4.2.2), of which verifiers know nothing. One that
+/// does not decode is theirs to judge.
+fn is_for_signatures(leaf: &CertificateDer<'_>) -> bool {
+    parse_x509_certificate(leaf).map_or(true, |(_, leaf)| may_sign(&leaf))
 }
 
 /// The response in a CertificateStatus of type ocsp (RFC 6066, section 8).
@@ -179,4 +192,32 @@ pub struct ChainRejected {
     pub reason: rustls::Error,
     /// What was proven, to be reported or tried with another verifier.
     pub proven: Box<Proven>,
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_pki::{Authority, KeyKind, KeyUsage, Leaf};
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_for_signatures_is_not_accepted() {
+        //= specs/exported-authenticators.md#decisions
+        //= type=test
+        //# (ours) A certificate whose key usage leaves out digitalSignature MUST NOT be accepted.
+        let authority = Authority::root("Users", KeyKind::P256).unwrap();
+        let proven = |usages: Vec<KeyUsage>| {
+            let issued = authority.issue(&Leaf::client("alice").key_usages(usages)).unwrap();
+            let entry = |certificate| Entry { certificate, extensions: Vec::new() };
+            let entries = issued.chain.into_iter().map(entry).collect();
+            Proven::new(b"", entries, SignatureScheme::ECDSA_NISTP256_SHA256)
+        };
+        proven(vec![]).verify(|_, _| Ok(())).unwrap();
+        proven(vec![KeyUsage::DigitalSignature, KeyUsage::KeyAgreement])
+            .verify(|_, _| Ok(()))
+            .unwrap();
+        let refused = proven(vec![KeyUsage::KeyAgreement]).verify(|_, _| Ok(())).unwrap_err();
+        let reason = rustls::CertificateError::InvalidPurpose.into();
+        assert_eq!(refused.reason, reason);
+    }
 }
