@@ -276,7 +276,7 @@ pub(crate) async fn hostile(args: &HostileArgs) -> anyhow::Result<()> {
         all.wait_for(|number| *number >= 2 * args.connections as u64).await?;
         println!("READY");
         let (before, began) = (*count.borrow(), Instant::now());
-        tokio::io::stdin().read(&mut [0]).await?;
+        let _asked = tokio::io::stdin().read(&mut [0]).await?;
         let number = *count.borrow() - before;
         println!("{:.0}", number as f64 / began.elapsed().as_secs_f64());
         anyhow::Ok(())

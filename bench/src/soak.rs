@@ -102,8 +102,8 @@ impl Site {
     /// Writes the configuration anew. Whether it is one that has to be refused: every fourth.
     fn configure(&self, number: u64) -> anyhow::Result<bool> {
         let is_bad = number % 4 == 3;
-        let trust = ["device-ca.pem", "device-ca-and-another.pem"];
-        let trust = if number % 2 == 0 { trust[0] } else { trust[1] };
+        let trust =
+            if number.is_multiple_of(2) { "device-ca.pem" } else { "device-ca-and-another.pem" };
         let challenges = if is_bad { "\"many\"".into() } else { (number / 2 % 3).to_string() };
         let text = TEMPLATE
             .replace("@ADDRESS@", &self.address.to_string())
@@ -196,10 +196,10 @@ impl Site {
             }
         };
         println!();
-        for (what, number) in told["counts"].as_object().into_iter().flatten() {
+        for (what, number) in told.get("counts").and_then(Value::as_object).into_iter().flatten() {
             println!("     {what}: {number}");
         }
-        let surprises = &told["surprises"];
+        let surprises = told.get("surprises").unwrap_or(told);
         check(
             surprises.as_object().is_some_and(serde_json::Map::is_empty),
             format!("surprises: {surprises}"),
@@ -262,7 +262,7 @@ impl Audited {
         for line in BufReader::new(fs::File::open(log)?).lines() {
             let text = line?;
             let line: Value = serde_json::from_str(&text).context("a line of the audit log")?;
-            let of = |name: &str| line[name].as_str();
+            let of = |name: &str| line.get(name).and_then(Value::as_str);
             let what = match of("event") {
                 Some("request") => of("decision").unwrap_or("no decision"),
                 Some(event) => event,

@@ -98,7 +98,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     }
     tasks
         .run_until(async {
-            tokio::io::stdin().read(&mut [0]).await?;
+            let _asked = tokio::io::stdin().read(&mut [0]).await?;
             stop.send_replace(true);
             anyhow::Ok(())
         })
