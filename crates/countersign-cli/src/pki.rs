@@ -19,7 +19,8 @@ enum Command {
     ///
     /// A server for localhost, a device, and the users alice, bob, expired and revoked, each below an
     /// authority of its kind with one intermediate. Certificates are valid for a year, but for
-    /// expired; revoked is on user.crl. Nothing is overwritten.
+    /// expired; revoked is on user.crl. The keys of the two authorities for clients are there to issue
+    /// more. Nothing is overwritten.
     Init {
         /// The folder; made if it is missing
         #[arg(value_name = "DIR")]

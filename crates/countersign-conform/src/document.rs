@@ -19,9 +19,11 @@ This file is made by `countersign conform list --markdown`; a test compares the 
 
 ```sh
 countersign conform server localhost:8443 --cacert server-ca.pem --public /public/ \\
-    --path /user --identity alice.pem,alice.key --path /device --identity device.pem,device.key \\
-    --reject revoked.pem,revoked.key --issuer user-ca.pem,user-ca.key --junit report.xml
+    --path /device/ --identity device.pem,device.key --path /user/ --identity alice.pem,alice.key \\
+    --reject revoked.pem,revoked.key --issuer device-ca.pem,device-ca.key --junit report.xml
 ```
+
+These are the files of `countersign pki init DIR`, and the routes of the gateway.toml beside them.
 
 Each `--path` needs one credential that one `--identity` is, and asks for it when it is requested. `--public` needs none. With
 `--issuer`, an authority whose certificates the first path accepts, the tool makes identities of every kind: every signature

@@ -31,7 +31,7 @@ impl Issued {
 
     /// The private key as PEM.
     pub fn key_pem(&self) -> String {
-        encode("PRIVATE KEY", self.key.secret_der())
+        key_pem(&self.key)
     }
 }
 
@@ -40,6 +40,10 @@ pub fn crls_pem<'a>(
     crls: impl IntoIterator<Item = &'a CertificateRevocationListDer<'static>>,
 ) -> String {
     crls.into_iter().map(|crl| encode("X509 CRL", crl)).collect()
+}
+
+pub(crate) fn key_pem(key: &PrivateKeyDer<'_>) -> String {
+    encode("PRIVATE KEY", key.secret_der())
 }
 
 pub(crate) fn certificate_pem(certificate: &[u8]) -> String {

@@ -4,15 +4,17 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use time::OffsetDateTime;
 
-use crate::issued::certificate_pem;
+use crate::issued::{certificate_pem, key_pem};
 use crate::{Authority, Issued, KeyKind, Leaf, PkiError, crls_pem};
 
-/// A gateway configuration for a folder made by [`TestPki::write_to`]: `/public/` for everybody,
-/// `/admin/` for alice on a known device, both in front of a backend on 127.0.0.1:9000.
+/// A gateway configuration for a folder made by [`TestPki::write_to`]: `/public/` for everybody, `/device/` for
+/// known devices, `/user/` for users, `/admin/` for alice on a known device, all in front of a backend on
+/// 127.0.0.1:9000.
 pub const GATEWAY_TOML: &str = include_str!("gateway.toml");
 
 /// A server, a device and four users, each below an authority of its kind with one intermediate.
@@ -26,6 +28,10 @@ pub struct TestPki {
     pub device_ca: CertificateDer<'static>,
     /// The root that vouches for users.
     pub user_ca: CertificateDer<'static>,
+    /// The key of the root for devices, to issue more of them.
+    pub device_ca_key: Arc<PrivateKeyDer<'static>>,
+    /// The key of the root for users.
+    pub user_ca_key: Arc<PrivateKeyDer<'static>>,
     /// The lists of the users' intermediate, with `revoked` on it, and of their root, empty, so that
     /// checking only leaves and checking whole chains both work.
     pub user_crls: Vec<CertificateRevocationListDer<'static>>,
@@ -71,6 +77,8 @@ impl TestPki {
             server_ca: server_root.root_der(),
             device_ca: device_root.root_der(),
             user_ca: user_root.root_der(),
+            device_ca_key: Arc::new(device_root.key()),
+            user_ca_key: Arc::new(user_root.key()),
             user_crls: vec![users.crl(std::slice::from_ref(&revoked.serial))?, user_root.crl(&[])?],
             server: servers.issue(&server)?,
             device: devices.issue(&device)?,
@@ -98,6 +106,8 @@ impl TestPki {
             ("server-ca.pem".to_owned(), certificate_pem(&self.server_ca)),
             ("device-ca.pem".to_owned(), certificate_pem(&self.device_ca)),
             ("user-ca.pem".to_owned(), certificate_pem(&self.user_ca)),
+            ("device-ca.key".to_owned(), key_pem(&self.device_ca_key)),
+            ("user-ca.key".to_owned(), key_pem(&self.user_ca_key)),
             ("user.crl".to_owned(), user_lists),
             ("gateway.toml".to_owned(), GATEWAY_TOML.to_owned()),
         ];

@@ -169,7 +169,7 @@ fn a_folder_is_written_once_and_whole() {
     let folder = std::env::temp_dir().join(format!("countersign-pki-{}", std::process::id()));
     let pki = TestPki::generate().unwrap();
     let written = pki.write_to(&folder).unwrap();
-    assert_eq!(written.len(), 17);
+    assert_eq!(written.len(), 19);
     #[cfg(unix)]
     for path in &written {
         use std::os::unix::fs::PermissionsExt;

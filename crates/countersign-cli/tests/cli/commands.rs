@@ -18,6 +18,8 @@ async fn pki_init_writes_all_files_once() {
         "server-ca.pem",
         "device-ca.pem",
         "user-ca.pem",
+        "device-ca.key",
+        "user-ca.key",
         "user.crl",
         "device.pem",
         "device.key",

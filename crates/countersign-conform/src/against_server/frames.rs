@@ -119,8 +119,8 @@ async fn requests_from_a_client(visit: &Visit<'_>) -> Done {
 
 async fn requests_on_a_stream(visit: &Visit<'_>) -> Done {
     let mut peer = visit.opened(4).await?;
-    let stream = peer.begin(&visit.target.authority, visit.path(0)?).await;
-    peer.on_stream(stream, visit.target.points.requests, &some_request()).await;
+    let (path, requests) = (visit.path(0)?, visit.target.points.requests);
+    peer.begin_with(&visit.target.authority, path, requests, &some_request()).await;
     peer.expect_error(UNEXPECTED).await
 }
 
@@ -169,8 +169,8 @@ async fn on_a_stream(visit: &Visit<'_>) -> Done {
     let mut asked = visit.challenged().await?;
     let draft = Draft::answer(&asked.request, visit.identity(&asked.request)?)?;
     let authenticator = draft.sign(&asked.peer.secrets)?;
-    let stream = asked.peer.begin(&visit.target.authority, visit.path(0)?).await;
-    asked.peer.on_stream(stream, visit.target.points.certificate, &authenticator).await;
+    let (path, certificate) = (visit.path(0)?, visit.target.points.certificate);
+    asked.peer.begin_with(&visit.target.authority, path, certificate, &authenticator).await;
     asked.peer.expect_any_error().await
 }
 

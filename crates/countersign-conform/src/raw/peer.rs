@@ -305,6 +305,27 @@ impl Peer {
         }
     }
 
+    /// The same with a frame right behind it, in the same packet: a server reads both together, whether it waits
+    /// for the rest of the request or not.
+    pub async fn begin_with(
+        &mut self,
+        authority: &str,
+        path: &str,
+        kind: impl Into<u64>,
+        payload: &[u8],
+    ) -> u64 {
+        let stream = match &mut self.wire {
+            Wire::H2(_) => self.begin(authority, path).await,
+            Wire::H3(wire) => {
+                let block = fields::request(self.version, authority, path);
+                let head = h3::encode(kind::HEADERS, &block);
+                return wire.begin(&[head, h3::encode(kind.into(), payload)].concat()).await;
+            }
+        };
+        self.on_stream(stream, kind, payload).await;
+        stream
+    }
+
     /// Says that nothing follows on a stream.
     pub async fn finish(&mut self, stream: u64) {
         match &mut self.wire {
