@@ -4,6 +4,7 @@
 //! such bytes; the tests here replay what the targets begin with, cut and changed everywhere.
 
 mod backend;
+mod decode;
 mod link;
 mod machines;
 mod messages;
@@ -29,7 +30,7 @@ impl fmt::Debug for Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "request", run: messages::request, seeds: seeds::requests },
     Target { name: "authenticator", run: messages::authenticator, seeds: seeds::authenticators },
     Target { name: "validation", run: messages::validation, seeds: seeds::authenticators },
@@ -43,10 +44,12 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "client", run: machines::client, seeds: seeds::client_events },
     Target { name: "tap", run: tap::run, seeds: tap::seeds },
     Target { name: "backend", run: backend::run, seeds: backend::seeds },
+    Target { name: "decoder", run: decode::bytes, seeds: decode::seeds },
+    Target { name: "capture", run: decode::capture, seeds: decode::captures },
 ];
 
 /// The one of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
-    static ALL: [Target; 9] = TARGETS;
+    static ALL: [Target; 11] = TARGETS;
     ALL.iter().find(|target| target.name == name)
 }

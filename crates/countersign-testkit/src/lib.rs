@@ -3,6 +3,7 @@
 //! * [`tls`]: configurations and completed handshakes, in memory, for every protocol version and hash
 //! * [`random`]: randomness that a test can repeat
 //! * [`relay`]: a network that loses, repeats and reorders datagrams
+//! * [`capture`]: what passes, as a capture file, and its secrets as a key log
 //! * [`raw`]: an HTTP/2 peer that sends what it is told to, however wrong
 //! * [`raw_h3`]: the same for HTTP/3
 //! * [`quic`]: quinn endpoints for both sides
@@ -22,6 +23,7 @@
 )]
 
 pub mod bench;
+pub mod capture;
 pub mod quic;
 pub mod random;
 pub mod raw;

@@ -1,10 +1,12 @@
-//! A UDP relay between two endpoints that does to datagrams what it is told to.
+//! Relays between two endpoints: of UDP, which does to datagrams what it is told to, and of TCP, which tells what passes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
 use crate::SeededRandom;
@@ -42,6 +44,40 @@ pub fn lossy(seed: u64) -> impl FnMut(Way, &Bytes) -> Fate + Send + 'static {
         5..8 => Fate::Twice,
         8..15 => Fate::Late,
         _ => Fate::Pass,
+    }
+}
+
+/// Relays one connection of TCP to `server`, and tells each piece that passes before it goes on. What the client
+/// connects to instead of the server.
+pub async fn tcp(
+    server: SocketAddr,
+    tell: impl Fn(Way, &[u8]) + Clone + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(server).await.unwrap();
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::spawn(pass(from_client, to_server, Way::ToServer, tell.clone()));
+        tokio::spawn(pass(from_server, to_client, Way::ToClient, tell));
+    });
+    address
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    way: Way,
+    tell: impl Fn(Way, &[u8]) + Send,
+) {
+    let mut bytes = BytesMut::new();
+    while from.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+        tell(way, &bytes);
+        if to.write_all_buf(&mut bytes).await.is_err() {
+            return;
+        }
     }
 }
 

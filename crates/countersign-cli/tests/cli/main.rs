@@ -8,6 +8,7 @@ mod support;
 mod coalescing;
 mod commands;
 mod conform;
+mod decode;
 mod explain;
 mod fetch;
 #[cfg(unix)]

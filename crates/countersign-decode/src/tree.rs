@@ -7,7 +7,7 @@ const SHOWN: usize = 16;
 
 /// The lines so far.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     text: String,
     depth: usize,
     full: bool,
@@ -15,27 +15,32 @@ pub(super) struct Tree {
 
 impl Tree {
     /// With `full`, values are shown whole.
-    pub(super) fn new(full: bool) -> Self {
+    pub(crate) fn new(full: bool) -> Self {
         Self { text: String::new(), depth: 0, full }
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    pub(crate) fn text(self) -> String {
+        self.text
     }
 
-    pub(super) fn line(&mut self, at: usize, text: impl Display) {
-        let indent = 2 * self.depth;
+    /// A line for what follows it, without a place.
+    pub(crate) fn heading(&mut self, text: impl Display) {
         // Writing to a string does not fail.
-        let _always = writeln!(self.text, "{at:06x}  {:indent$}{text}", "");
+        let _always = writeln!(self.text, "{text}");
+    }
+
+    pub(crate) fn line(&mut self, at: usize, text: impl Display) {
+        let indent = 2 * self.depth;
+        self.heading(format_args!("{at:06x}  {:indent$}{text}", ""));
     }
 
     /// A remark about a rule that is broken, though it can be read.
-    pub(super) fn remark(&mut self, at: usize, text: impl Display) {
+    pub(crate) fn remark(&mut self, at: usize, text: impl Display) {
         self.line(at, format_args!("! {text}"));
     }
 
     /// What `write` writes is part of the line before.
-    pub(super) fn within<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn within<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
         self.depth += 1;
         let outcome = write(self);
         self.depth -= 1;
@@ -43,7 +48,7 @@ impl Tree {
     }
 
     /// Bytes in hexadecimal.
-    pub(super) fn hex(&self, bytes: &[u8]) -> String {
+    pub(crate) fn hex(&self, bytes: &[u8]) -> String {
         match bytes.get(..SHOWN) {
             _ if bytes.is_empty() => "empty".to_owned(),
             Some(shown) if !self.full && bytes.len() > SHOWN => {

@@ -3,9 +3,9 @@
 use rustls::SignatureScheme;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use super::cursor::{Broken, Cursor};
-use super::tree::Tree;
+use crate::cursor::{Broken, Cursor};
 use crate::names;
+use crate::tree::Tree;
 
 const CERTIFICATE: u64 = 11;
 const CERTIFICATE_REQUEST: u64 = 13;
@@ -14,7 +14,7 @@ const CLIENT_CERTIFICATE_REQUEST: u64 = 17;
 const FINISHED: u64 = 20;
 
 /// Whether it is messages to the last byte, of types that occur.
-pub(super) fn fit(input: &[u8]) -> bool {
+pub(crate) fn fit(input: &[u8]) -> bool {
     let mut cursor = Cursor::new(input);
     while !cursor.is_empty() {
         let known = cursor.number(1, "").is_ok_and(|typ| name(typ).is_some());
@@ -26,7 +26,7 @@ pub(super) fn fit(input: &[u8]) -> bool {
 }
 
 /// Whether it is a list of requests to the last byte.
-pub(super) fn requests_fit(input: &[u8]) -> bool {
+pub(crate) fn requests_fit(input: &[u8]) -> bool {
     let mut cursor = Cursor::new(input);
     while !cursor.is_empty() {
         let Ok(length) = cursor.varint("") else { return false };
@@ -39,7 +39,7 @@ pub(super) fn requests_fit(input: &[u8]) -> bool {
 }
 
 /// The payload of AUTHENTICATOR_REQUESTS.
-pub(super) fn requests(cursor: &mut Cursor<'_>, tree: &mut Tree) -> Result<(), Broken> {
+pub(crate) fn requests(cursor: &mut Cursor<'_>, tree: &mut Tree) -> Result<(), Broken> {
     if cursor.is_empty() {
         tree.remark(cursor.at(), "the list must not be empty (client draft, section 4.1)");
     }
@@ -55,7 +55,7 @@ pub(super) fn requests(cursor: &mut Cursor<'_>, tree: &mut Tree) -> Result<(), B
 }
 
 /// Messages up to the end.
-pub(super) fn all(cursor: &mut Cursor<'_>, tree: &mut Tree) -> Result<(), Broken> {
+pub(crate) fn all(cursor: &mut Cursor<'_>, tree: &mut Tree) -> Result<(), Broken> {
     while !cursor.is_empty() {
         let at = cursor.at();
         let typ = cursor.number(1, "the type of a message")?;

@@ -1,6 +1,5 @@
 //! What is said about input, good and bad.
 
-use countersign::CodePoints;
 use countersign_pki::{Authority, KeyKind, Leaf};
 use exported_authenticator::{MessageType, RequestTemplate};
 use proptest::prelude::*;
@@ -34,15 +33,8 @@ fn authenticator() -> Vec<u8> {
 }
 
 fn said(form: Form, input: &[u8]) -> (String, Result<(), Broken>) {
-    let (mut tree, mut cursor) = (Tree::new(false), Cursor::new(input));
-    let points = CodePoints::default();
-    let outcome = match form {
-        Form::Messages => messages::all(&mut cursor, &mut tree),
-        Form::Requests => messages::requests(&mut cursor, &mut tree),
-        Form::Http2 => frames::http2(&mut cursor, &mut tree, &points),
-        Form::Http3 => frames::http3(&mut cursor, &mut tree, &points),
-    };
-    (tree.text().to_owned(), outcome)
+    let (text, broken) = Explainer::default().explain(form, input);
+    (text, broken.map_or(Ok(()), Err))
 }
 
 fn http2_frame(typ: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -159,18 +151,6 @@ fn broken_rules_are_remarked() {
     assert!(text.contains("! the list must not be empty"), "{text}");
 }
 
-#[test]
-fn digits_may_be_written_in_many_ways() {
-    for text in ["0d0001ff", "0D 00 01 FF\n", "0x0d, 0x00, 0x01, 0xff", "0d:00:01 # a request\nff"]
-    {
-        assert_eq!(octets(text.into()).unwrap(), [0x0d, 0, 1, 0xff], "{text}");
-    }
-    assert!(octets("0d0".into()).is_err());
-    assert_eq!(octets(vec![0, 1, 0xff]).unwrap(), [0, 1, 0xff]);
-    assert_eq!(octets(b"PRI".to_vec()).unwrap(), b"PRI");
-    assert_eq!(Form::guess(b"PRI"), None);
-}
-
 proptest! {
     #[test]
     fn anything_can_be_read(input in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -179,7 +159,6 @@ proptest! {
             prop_assert!(outcome.is_ok() || outcome.unwrap_err().at <= input.len());
         }
         let _any = Form::guess(&input);
-        let _any = octets(input);
     }
 
     #[test]
