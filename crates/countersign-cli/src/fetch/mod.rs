@@ -12,7 +12,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign::client::{AuthConfig, AuthorityRules, ClientCredential, ClientHandle, Origin};
+use countersign::client::{
+    AuthConfig, AuthorityRules, ClientCredential, ClientHandle, NotAuthoritative, Origin,
+};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::sign::CertifiedKey;
@@ -234,8 +236,8 @@ impl Session {
             match connection.send(request).await {
                 Ok(response)
                     //= specs/server-certs.md#decisions
-                    //# (ours) A request answered with status 421 MUST be sent again on a fresh
-                    //# connection, unless its body cannot be repeated.
+                    //# (ours) A request answered with status 421 on another origin's connection MUST be
+                    //# sent again on a fresh one, unless its body cannot be repeated.
                     if response.status() == StatusCode::MISDIRECTED_REQUEST
                         && line != target.origin =>
                 {
@@ -243,7 +245,15 @@ impl Session {
                     self.reporter.misdirected(&target.origin, &line);
                     self.shared.remove(&target.origin);
                 }
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    //= specs/server-certs.md#decisions
+                    //# (ours) Status 421 MUST take the request's origin from the connection, with an
+                    //# Origin Set and without.
+                    if response.status() == StatusCode::MISDIRECTED_REQUEST {
+                        connection.handle.misdirected(&target.origin);
+                    }
+                    return Ok(response);
+                }
                 // An old connection may have been closed while it was idle; a new one may not.
                 Err(NotSent::Closed(_)) if !opened => self.close_one(&line).await,
                 Err(NotSent::Closed(failure) | NotSent::Failed(failure)) => {
@@ -268,6 +278,7 @@ impl Session {
     //# a server with authority.
     async fn ensure_open(&mut self, origin: &Origin, stats: &mut Stats) -> Result<bool, Failure> {
         self.close_if_over(&self.line(origin).clone()).await;
+        self.close_if_disowned(origin).await;
         if self.open.contains_key(origin) || self.share(origin).await {
             return Ok(false);
         }
@@ -372,6 +383,15 @@ impl Session {
         if let Some(connection) = self.open.get_mut(origin)
             && !connection.is_ready().await
         {
+            self.close_one(origin).await;
+        }
+    }
+
+    /// The origin's own connection is none if its server has said so, by 421 or ORIGIN.
+    async fn close_if_disowned(&mut self, origin: &Origin) {
+        let Some(connection) = self.open.get(origin) else { return };
+        let verdict = connection.handle.is_authoritative_for(origin).await;
+        if let Err(NotAuthoritative::Misdirected | NotAuthoritative::NotInOriginSet) = verdict {
             self.close_one(origin).await;
         }
     }

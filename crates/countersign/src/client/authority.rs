@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use exported_authenticator::Proven;
+use exported_authenticator::{Proven, Verified};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -157,15 +157,10 @@ impl Shown {
         Self { chain: chain.to_vec(), ocsp: Vec::new(), accepted: None }
     }
 
-    pub(super) fn secondary(proven: &Proven) -> Self {
-        let (chain, ocsp) = (proven.chain().to_vec(), proven.ocsp_response().to_vec());
-        Self { chain, ocsp, accepted: None }
-    }
-
-    /// The verifier has accepted it for `host`.
-    pub(super) fn accepted_for(mut self, host: String, now: UnixTime) -> Self {
-        self.accepted = Some((host, now));
-        self
+    /// What the verifier has accepted for `host`.
+    fn secondary(verified: &Verified, host: String, now: UnixTime) -> Self {
+        let ocsp = verified.proven().ocsp_response().to_vec();
+        Self { chain: verified.chain().to_vec(), ocsp, accepted: Some((host, now)) }
     }
 
     fn was_accepted_for(&self, host: &str, now: UnixTime) -> bool {
@@ -231,14 +226,15 @@ impl Authority {
 
     /// Takes in an ORIGIN frame: the first one makes the origin set (RFC 8336, section 2.3).
     pub(super) fn claim(&mut self, payload: &[u8]) {
-        let own = self.own.clone();
+        let port = self.remote.map_or(self.own.port(), |remote| remote.port());
+        let initial = Origin::new(self.own.host(), port);
         //= specs/server-certs.md#origin-http2
         //# The first ORIGIN frame that is processed MUST begin the Origin Set with the initial
         //# origin.
         //= specs/server-certs.md#origin-http2
         //# The port of the initial origin MUST be the port that the connection has at the server,
         //# also where an alternative service led there.
-        let set = self.origin_set.get_or_insert_with(|| HashSet::from([own]));
+        let set = self.origin_set.get_or_insert_with(|| HashSet::from([initial]));
         for origin in origin_frame::read(payload) {
             if set.len() >= MAX_ORIGINS {
                 break;
@@ -289,8 +285,15 @@ impl Authority {
         if self.misdirected.contains(origin) {
             return Verdict::Refused(NotAuthoritative::Misdirected);
         }
+        //= specs/server-certs.md#origin-http2
+        //# A client MUST NOT take a connection as authoritative for an origin outside of its Origin
+        //# Set once that has begun.
+        let claimed = self.origin_set.as_ref().map(|set| set.contains(origin));
         if *origin == self.own {
-            return Verdict::Admitted;
+            return match claimed {
+                Some(false) => Verdict::Refused(NotAuthoritative::NotInOriginSet),
+                Some(true) | None => Verdict::Admitted,
+            };
         }
         if self.misleading {
             return Verdict::Refused(NotAuthoritative::Misdirected);
@@ -307,10 +310,6 @@ impl Authority {
         //= specs/server-certs.md#origin-http3
         //# In HTTP/3 a client without an Origin Set MUST follow the rules of RFC 9114, section 3.3,
         //# alone.
-        let claimed = self.origin_set.as_ref().map(|set| set.contains(origin));
-        //= specs/server-certs.md#origin-http2
-        //# A client MUST NOT take a connection as authoritative for an origin outside of its Origin
-        //# Set once that has begun.
         //= specs/server-certs.md#decisions
         //# (ours) A client MUST NOT use a connection for a further origin that is missing from the
         //# Origin Set, once the server has sent ORIGIN.
@@ -341,7 +340,19 @@ impl Authority {
 }
 
 impl AuthorityRules {
-    /// Whether the verifier accepts a chain for `name`, now.
+    /// Has a chain, whose key the server has proven to hold, judged for `name` for the first time.
+    pub(super) fn accept(
+        &self,
+        proven: Proven,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Shown, rustls::Error> {
+        let verified = proven.verify_server(&*self.verifier, name, now);
+        let verified = verified.map_err(|rejected| rejected.reason)?;
+        Ok(Shown::secondary(&verified, name.to_str().into_owned(), now))
+    }
+
+    /// Whether the verifier accepts a chain, which it has accepted before, for `name`, now.
     //= specs/server-certs.md#section-5.3
     //# A client MAY go on to judge the certificate itself once its authenticator is accepted.
     //= specs/server-certs.md#section-6
@@ -350,7 +361,7 @@ impl AuthorityRules {
     //= specs/server-certs.md#section-6.2
     //# A certificate that is expired, revoked or not enough for the request MUST NOT be treated as
     //# an error of a stream or of the connection.
-    pub(super) fn accepts(
+    fn accepts(
         &self,
         shown: &Shown,
         name: &ServerName<'_>,
@@ -440,5 +451,31 @@ mod tests {
         let verdict = authority.judge(&other, now);
         assert!(matches!(verdict, Verdict::Refused(NotAuthoritative::Misdirected)));
         assert!(matches!(authority.judge(&own, now), Verdict::Admitted));
+    }
+
+    #[test]
+    fn the_initial_origin_has_the_port_that_the_connection_leads_to() {
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# The port of the initial origin MUST be the port that the connection has at the server,
+        //# also where an alternative service led there.
+        //= specs/server-certs.md#origin-http2
+        //= type=test
+        //# A client MUST NOT take a connection as authoritative for an origin outside of its Origin
+        //# Set once that has begun.
+        let (own, now) = (Origin::new("own.test", 443), UnixTime::now());
+        for (remote, is_in_the_set) in
+            [(None, true), (Some("192.0.2.1:443"), true), (Some("192.0.2.1:8443"), false)]
+        {
+            let remote = remote.map(|address| address.parse().unwrap());
+            let mut authority = Authority::new(own.clone(), remote, &[]);
+            assert!(matches!(authority.judge(&own, now), Verdict::Admitted));
+            authority.claim(&[]);
+            let admitted = matches!(authority.judge(&own, now), Verdict::Admitted);
+            assert_eq!(admitted, is_in_the_set, "{remote:?}");
+            // The server may claim it.
+            authority.claim(&[&[0, 16][..], b"https://own.test"].concat());
+            assert!(matches!(authority.judge(&own, now), Verdict::Admitted));
+        }
     }
 }

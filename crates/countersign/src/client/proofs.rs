@@ -9,7 +9,7 @@ use countersign_proto::{Misuse, Violation};
 use exported_authenticator::{ExtensionType, Offered, Proven};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::authority::{Authority, AuthorityRules, NotAuthoritative, Shown, Verdict};
+use super::authority::{Authority, AuthorityRules, NotAuthoritative, Verdict};
 use super::session::{ClientSession, Event};
 use super::{ClientHandle, Origin};
 use crate::names::{names_of, sample};
@@ -80,7 +80,7 @@ impl ClientSession {
             tokio::spawn(async move {
                 while let Some(proof) = session.next_proof() {
                     match proof.verify() {
-                        Ok(proven) => session.proven(&proven),
+                        Ok(proven) => session.proven(proven),
                         Err(violation) => {
                             session.violate(violation);
                             return;
@@ -98,14 +98,12 @@ impl ClientSession {
         self.lock().proofs.next()
     }
 
-    fn proven(&self, proven: &Proven) {
-        let chain = proven.chain();
+    fn proven(&self, proven: Proven) {
+        let (chain, now) = (proven.chain().to_vec(), UnixTime::now());
         let names = chain.first().map(names_of).unwrap_or_default();
-        let (shown, now) = (Shown::secondary(proven), UnixTime::now());
         let verdict = match (&self.config().authority, names.iter().find_map(|name| sample(name))) {
             (Some(rules), Some(name)) => rules
-                .accepts(&shown, &name, now)
-                .map(|()| shown.accepted_for(name.to_str().into_owned(), now))
+                .accept(proven, &name, now)
                 .map_err(|error| format!("the certificate is not accepted: {error}")),
             (_, None) => Err("the certificate has no name of a server".to_owned()),
             (None, _) => Err("no further certificates are accepted".to_owned()),
@@ -117,7 +115,7 @@ impl ClientSession {
             }
             Err(reason) => Some(reason),
         };
-        self.tell(&Event::ServerCertificate { chain: chain.to_vec(), names, rejected });
+        self.tell(&Event::ServerCertificate { chain, names, rejected });
     }
 
     fn judge(&self, origin: &Origin, now: UnixTime) -> (Verdict, Option<SocketAddr>) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use countersign::client::{
     AuthConfig, AuthConfigBuilder, AuthorityRules, DnsRule, Event, Observer, Origin,
 };
-use countersign_testkit::pki::{Authority, Issued, KeyKind, Leaf};
+use countersign_testkit::pki::{Authority, Issued, KeyKind, KeyUsage, Leaf};
 use countersign_testkit::tls::{roots, test_pki};
 use countersign_testkit::within;
 use rustls::SignatureScheme;
@@ -32,6 +32,8 @@ pub(crate) struct Hosts {
     pub(crate) stranger: Issued,
     /// Without a name of a server.
     pub(crate) nameless: Issued,
+    /// For [`FURTHER`], with a key that is not for signatures.
+    pub(crate) unsigning: Issued,
 }
 
 pub(crate) fn hosts() -> &'static Hosts {
@@ -52,6 +54,7 @@ impl Hosts {
             expired: issue(further().expired()),
             stranger: stranger.issue(&further()).unwrap(),
             nameless: issue(Leaf::server("nameless")),
+            unsigning: issue(further().key_usages([KeyUsage::KeyAgreement])),
         }
     }
 }

@@ -99,7 +99,7 @@ impl<B: RequestBody> Pooled<B> {
         }
     }
 
-    /// Takes note of how it answered for another origin than its own.
+    /// Takes note of how it answered for an origin: for its own one only that it will not (421).
     pub(super) fn answered(&self, origin: &Origin, misdirected: bool) {
         let mut used = self.used();
         if misdirected {

@@ -86,10 +86,10 @@ impl<B: RequestBody, C: Transport> SetPool<B, C> {
             match connection.sender().try_send_request(request).await {
                 Ok(mut response) => {
                     //= specs/server-certs.md#decisions
-                    //# (ours) A request answered with status 421 MUST be sent again on a fresh
-                    //# connection, unless its body cannot be repeated.
+                    //# (ours) A request answered with status 421 on another origin's connection MUST be
+                    //# sent again on a fresh one, unless its body cannot be repeated.
                     let misdirected = response.status() == StatusCode::MISDIRECTED_REQUEST;
-                    if coalesced {
+                    if coalesced || misdirected {
                         connection.answered(&origin, misdirected);
                     }
                     match copy {

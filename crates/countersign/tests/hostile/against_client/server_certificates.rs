@@ -233,12 +233,15 @@ async fn chains_that_are_not_accepted(version: Version) {
     //= type=test
     //# (ours) A client MUST NOT use a connection for a further origin unless its verifier accepts a
     //# certificate for the name, either the handshake's or a secondary one.
+    //= specs/exported-authenticators.md#decisions
+    //= type=test
+    //# (ours) A certificate whose key usage leaves out digitalSignature MUST NOT be accepted.
     let hosts = hosts();
     let (rules, mut told) = accepting();
     let mut server = Impostor::offering(version, rules).await;
     let secrets = Secrets::of(&server.wire);
     for (number, unacceptable) in
-        [&hosts.expired, &hosts.stranger, &hosts.nameless].into_iter().enumerate()
+        [&hosts.expired, &hosts.stranger, &hosts.nameless, &hosts.unsigning].into_iter().enumerate()
     {
         let proof = Draft::spontaneous(&[number as u8; 9], unacceptable).sign(&secrets);
         server.wire.send(&certificate(&proof)).await;

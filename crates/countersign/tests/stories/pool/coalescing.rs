@@ -70,8 +70,8 @@ async fn an_unacceptable_chain_costs_a_connection_and_nothing_else() {
 async fn a_misdirected_request_is_repeated_on_a_connection_of_its_own() {
     //= specs/server-certs.md#decisions
     //= type=test
-    //# (ours) A request answered with status 421 MUST be sent again on a fresh connection, unless
-    //# its body cannot be repeated.
+    //# (ours) A request answered with status 421 on another origin's connection MUST be sent again
+    //# on a fresh one, unless its body cannot be repeated.
     within(async {
         let ways = Ways::default();
         ways.misdirects.store(true, Ordering::SeqCst);
@@ -90,6 +90,33 @@ async fn a_misdirected_request_is_repeated_on_a_connection_of_its_own() {
         assert_eq!((answer.status, answer.body.as_str()), (200, "b.test b.test 0 0"));
         assert_eq!(site.accepted(), 2);
         assert_eq!(*answer.handle.origin(), site.origin("b.test"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_own_origin_is_misdirected_is_not_used_for_it_again() {
+    //= specs/server-certs.md#origin-http2
+    //= type=test
+    //# The origin of a request that is answered with status 421 MUST be removed from the Origin
+    //# Set.
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) Status 421 MUST take the request's origin from the connection, with an Origin Set and
+    //# without.
+    within(async {
+        let ways = Ways::default();
+        ways.disowns.store(true, Ordering::SeqCst);
+        let (site, caller) = (Site::serve(ways.clone()).await, Caller::new());
+        let answer = caller.get(&site, "a.test").await;
+        assert_eq!(answer.status, 421, "another connection of its own would not fare better");
+        assert_eq!(site.accepted(), 1);
+        let refused = answer.handle.is_authoritative_for(&site.origin("a.test")).await;
+        assert_eq!(refused, Err(NotAuthoritative::Misdirected));
+        ways.disowns.store(false, Ordering::SeqCst);
+        assert_eq!(caller.get(&site, "a.test").await.body, "a.test a.test 0 0");
+        assert_eq!(caller.get(&site, "a.test").await.body, "a.test a.test 0 0");
+        assert_eq!(site.accepted(), 2);
     })
     .await;
 }

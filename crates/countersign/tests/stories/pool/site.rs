@@ -60,6 +60,8 @@ static PKI: LazyLock<Pki> = LazyLock::new(|| {
 pub(crate) struct Ways {
     /// It answers 421 to requests for another name than that of the handshake, as long as this is set.
     pub(crate) misdirects: Arc<AtomicBool>,
+    /// It answers 421 to everything, as long as this is set.
+    pub(crate) disowns: Arc<AtomicBool>,
     /// What it offers for b.test is from an authority that nobody trusts.
     pub(crate) untrusted: bool,
     /// It speaks HTTP/1.1 only.
@@ -146,9 +148,10 @@ fn credential_key(provider: &CryptoProvider, issued: &Issued) -> Arc<dyn rustls:
 async fn speak(stream: ServerStream<TcpStream>, ways: &Ways, shut_down: &Notify) {
     let handshake = stream.tls().server_name().unwrap().to_owned();
     let (misdirects, held) = (Arc::clone(&ways.misdirects), Arc::clone(&ways.held));
+    let disowns = Arc::clone(&ways.disowns);
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let (handshake, misdirects) = (handshake.clone(), misdirects.load(Ordering::SeqCst));
-        let held = Arc::clone(&held);
+        let (held, disowns) = (Arc::clone(&held), disowns.load(Ordering::SeqCst));
         async move {
             if request.uri().path() == "/held" {
                 held.notified().await;
@@ -159,7 +162,7 @@ async fn speak(stream: ServerStream<TcpStream>, ways: &Ways, shut_down: &Notify)
             };
             let host = host.split(':').next().unwrap().to_owned();
             let mut response = http::Response::builder();
-            if misdirects && host != handshake {
+            if disowns || misdirects && host != handshake {
                 response = response.status(421);
             }
             let body = request.into_body().collect().await?;
