@@ -528,6 +528,7 @@ fn request_violation(error: RequestError) -> Violation {
         RequestError::ContextTooLong
         | RequestError::ExtensionsTooLong
         | RequestError::ServerName
+        | RequestError::NotInRequests(_)
         //= specs/client-certs.md#decisions-frames
         //# (ours) A request without signature_algorithms MUST be treated as malformed.
         //= specs/client-certs.md#decisions-frames

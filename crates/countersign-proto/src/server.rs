@@ -235,6 +235,7 @@ impl ServerMachine {
                 RequestError::ContextTooLong
                 | RequestError::ExtensionsTooLong
                 | RequestError::ServerName
+                | RequestError::NotInRequests(_)
                 | RequestError::Malformed(_) => Misuse::BadTemplate,
             })?;
         let id = ChallengeId(self.next);

@@ -111,6 +111,9 @@ pub enum RequestError {
     /// Only a client asks for the certificate of a named server.
     #[error("a server's request cannot contain server_name")]
     ServerName,
+    /// The registry of TLS does not have the extension in requests.
+    #[error("a request cannot contain {0}")]
+    NotInRequests(ExtensionType),
     /// The context is not unique on this connection.
     #[error(transparent)]
     Context(#[from] ContextError),

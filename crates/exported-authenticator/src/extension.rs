@@ -25,6 +25,27 @@ impl ExtensionType {
     /// signature_algorithms_cert (RFC 8446, section 4.2.3).
     pub const SIGNATURE_ALGORITHMS_CERT: Self = Self(50);
 
+    /// Whether the registry keeps it out of requests, which may have what it marks with CR alone. Types that nobody has
+    /// registered are for those who agree on them.
+    pub(crate) fn is_kept_out_of_requests(self) -> bool {
+        /// The last type that was registered when this was written, but for one.
+        const LAST_REGISTERED: u16 = 63;
+        const RENEGOTIATION_INFO: ExtensionType = ExtensionType(0xff01);
+        /// compress_certificate, delegated_credential and transparency_info.
+        const OTHERS: [u16; 3] = [27, 34, 52];
+        let has_cr = matches!(
+            self,
+            Self::SERVER_NAME
+                | Self::STATUS_REQUEST
+                | Self::SIGNATURE_ALGORITHMS
+                | Self::SIGNED_CERTIFICATE_TIMESTAMP
+                | Self::CERTIFICATE_AUTHORITIES
+                | Self::OID_FILTERS
+                | Self::SIGNATURE_ALGORITHMS_CERT
+        ) || OTHERS.contains(&self.0);
+        self == RENEGOTIATION_INFO || self.0 <= LAST_REGISTERED && !has_cr
+    }
+
     /// Whether a Certificate may carry it where it was offered. The extensions that guide the choice
     /// of a certificate belong to requests and the ClientHello alone (RFC 8446, section 4.2).
     pub(crate) fn may_accompany_certificate(self) -> bool {

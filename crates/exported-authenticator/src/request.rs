@@ -312,6 +312,11 @@ impl RequestTemplate {
         if context.len() > usize::from(u8::MAX) {
             return Err(RequestError::ContextTooLong);
         }
+        //= specs/exported-authenticators.md#section-4
+        //# The extensions of a request MUST be among those that the TLS registry marks with CR.
+        if let Some(other) = self.others.iter().find(|one| one.typ.is_kept_out_of_requests()) {
+            return Err(RequestError::NotInRequests(other.typ));
+        }
         let mut bytes = Vec::new();
         let mut too_long = Ok(());
         //= specs/exported-authenticators.md#section-4

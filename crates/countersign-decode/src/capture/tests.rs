@@ -393,6 +393,27 @@ async fn quic_is_read_where_datagrams_are_lost_late_or_repeated() {
 }
 
 #[tokio::test]
+async fn batches_of_packets_in_one_datagram_are_taken_apart() {
+    let (mut recording, keys) = over_quic(Suite::Tls13Sha256, |_, _| Fate::Pass, as_it_is).await;
+    let packets = std::mem::take(&mut recording.packets);
+    let mut batches = 0;
+    // Source and destination; behind the headers of IP and UDP, the payload.
+    let (ends, payload) =
+        (|packet: &[u8]| packet[20..24].to_vec(), |packet: &[u8]| packet[28..].to_vec());
+    let from_client = ends(&packets[0]);
+    for run in packets.chunk_by(|one, next| ends(one) == ends(next) && one.len() >= next.len()) {
+        let way = if ends(&run[0]) == from_client { Way::ToServer } else { Way::ToClient };
+        let batch: Vec<u8> = run.iter().flat_map(|packet| payload(packet)).collect();
+        batches += usize::from(run.len() > 1);
+        recording.udp(way, &batch);
+    }
+    assert!(batches > 4, "{batches}");
+    let connection = read(&recording.pcap(), &keys);
+    assert_eq!(connection.trouble, []);
+    check_quic(&connection, Suite::Tls13Sha256);
+}
+
+#[tokio::test]
 async fn of_quic_without_secrets_the_handshake_is_told() {
     let (recording, _) = over_quic(Suite::Tls13Sha256, |_, _| Fate::Pass, as_it_is).await;
     let connection = read(&recording.pcap(), "");

@@ -147,11 +147,27 @@ fn a_server_does_not_ask_for_a_server_name() {
     //= type=test
     //# The extension server_name MUST NOT be offered in a request unless the request was generated
     //# by a client.
+    let mut server = SHA256.connection(Role::Server);
+    assert_eq!(server.request(&template, CCR, CONTEXT).unwrap_err(), RequestError::ServerName);
+}
+
+#[test]
+fn a_request_has_only_extensions_that_belong_there() {
     //= specs/exported-authenticators.md#section-4
     //= type=test
     //# The extensions of a request MUST be among those that the TLS registry marks with CR.
-    let mut server = SHA256.connection(Role::Server);
-    assert_eq!(server.request(&template, CCR, CONTEXT).unwrap_err(), RequestError::ServerName);
+    let with = |typ| {
+        let typ = ExtensionType(typ);
+        anything().extension(Extension { typ, body: vec![] }).build(CR, CONTEXT).map(drop)
+    };
+    // ALPN, early_data, supported_versions, key_share, renegotiation_info.
+    for typ in [16, 42, 43, 51, 0xff01] {
+        assert_eq!(with(typ), Err(RequestError::NotInRequests(ExtensionType(typ))));
+    }
+    // status_request, signed_certificate_timestamp, compress_certificate; GREASE; one that nobody has registered.
+    for typ in [5, 18, 27, 0x0a0a, 0x4242] {
+        assert_eq!(with(typ), Ok(()));
+    }
 }
 
 #[test]

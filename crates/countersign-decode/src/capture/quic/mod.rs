@@ -23,6 +23,10 @@ use crate::cursor::Cursor;
 const FIRST_DATAGRAM: usize = 1200;
 /// Datagrams that are kept until it is known how to read them; they are those of a handshake.
 const WAITING: usize = 64;
+/// How long the packets in a batch may be: no shorter than a header, a sample and a tag, no longer than Ethernet's.
+const IN_A_BATCH: std::ops::RangeInclusive<usize> = 40..=1500;
+/// After so many packets in a row that cannot be decrypted nobody tries any more whether they are batches.
+const MAX_FAILURES: u32 = 16;
 
 /// A connection so far.
 pub(super) struct Quic {
@@ -35,6 +39,9 @@ pub(super) struct Quic {
     streams: Both<BTreeMap<u64, Stream>>,
     chosen: Option<ServerHello>,
     waiting: Vec<Waiting>,
+    /// The length that packets of a batch had last.
+    in_a_batch: Both<usize>,
+    failures: u32,
     closed: Both<bool>,
 }
 
@@ -136,6 +143,8 @@ impl Quic {
             streams: Both::default(),
             chosen: None,
             waiting: Vec::new(),
+            in_a_batch: Both::default(),
+            failures: 0,
             closed: Both::default(),
         }
     }
@@ -190,10 +199,46 @@ impl Quic {
         while !cursor.is_empty() {
             // What pads a datagram behind its packets is not QUIC's.
             let Ok(Some(packet)) = packet::next(&mut cursor, id_len) else { return };
-            if let Err(trouble) = self.packet(at, from, id_len, &packet, keys) {
-                self.story.trouble(trouble);
+            match self.packet(at, from, id_len, &packet, keys) {
+                Ok(()) => self.failures = 0,
+                Err(Trouble::Undecryptable { .. }) if packet.kind == Kind::OneRtt => {
+                    match self.batched(at, from, id_len, packet.bytes, keys) {
+                        Some(rest) => cursor = Cursor::new(rest),
+                        None => self.story.trouble(Trouble::Undecryptable { from }),
+                    }
+                }
+                Err(trouble) => self.story.trouble(trouble),
             }
         }
+    }
+
+    /// Reads the first of several packets that a system sent at once and that were captured as one datagram, as on
+    /// loopback interfaces. Nothing tells how long it is but that it can be decrypted. What is behind it.
+    fn batched<'a>(
+        &mut self,
+        at: Duration,
+        from: Side,
+        id_len: usize,
+        bytes: &'a [u8],
+        keys: &KeyLog,
+    ) -> Option<&'a [u8]> {
+        if self.failures >= MAX_FAILURES {
+            return None;
+        }
+        let last = *self.in_a_batch.of(from);
+        for length in std::iter::once(last).chain(IN_A_BATCH.rev()) {
+            let Some((first, rest)) = bytes.split_at_checked(length) else { continue };
+            let packet = packet::next(&mut Cursor::new(first), id_len);
+            if let Ok(Some(packet)) = packet
+                && self.packet(at, from, id_len, &packet, keys).is_ok()
+            {
+                *self.in_a_batch.of_mut(from) = length;
+                self.failures = 0;
+                return Some(rest);
+            }
+        }
+        self.failures += 1;
+        None
     }
 
     fn packet(
