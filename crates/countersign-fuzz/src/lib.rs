@@ -10,6 +10,7 @@ mod machines;
 mod messages;
 mod seeds;
 mod tap;
+mod tool;
 
 use std::fmt;
 
@@ -30,7 +31,7 @@ impl fmt::Debug for Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "request", run: messages::request, seeds: seeds::requests },
     Target { name: "authenticator", run: messages::authenticator, seeds: seeds::authenticators },
     Target { name: "validation", run: messages::validation, seeds: seeds::authenticators },
@@ -45,11 +46,12 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "tap", run: tap::run, seeds: tap::seeds },
     Target { name: "backend", run: backend::run, seeds: backend::seeds },
     Target { name: "decoder", run: decode::bytes, seeds: decode::seeds },
+    Target { name: "tool", run: tool::run, seeds: seeds::for_the_tool },
     Target { name: "capture", run: decode::capture, seeds: decode::captures },
 ];
 
 /// The one of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
-    static ALL: [Target; 11] = TARGETS;
+    static ALL: [Target; 12] = TARGETS;
     ALL.iter().find(|target| target.name == name)
 }

@@ -23,12 +23,16 @@ pub(crate) static VALUES: LazyLock<Arc<ExporterValues>> = LazyLock::new(|| {
     let hash = AuthenticatorHash::of_algorithm(HashAlgorithm::SHA256, &PROVIDER);
     let hash = hash.expect("SHA-256");
     let values = ExporterValues::from_exporter(hash, |output, label, _| {
-        let fill = label.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte));
-        output.fill(fill);
+        output.fill(fill(label));
         Ok::<_, Infallible>(())
     });
     Arc::new(values.expect("values"))
 });
+
+/// What the values of this label consist of.
+pub(crate) fn fill(label: &[u8]) -> u8 {
+    label.iter().fold(0, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(*byte))
+}
 
 pub(crate) fn connection(role: Role) -> Connection {
     Connection::new(Arc::clone(&VALUES), role, PROVIDER.signature_verification_algorithms)
@@ -57,6 +61,13 @@ pub(crate) fn request_lists() -> Vec<Vec<u8>> {
         put_request(&mut list, &request);
     }
     vec![list]
+}
+
+/// What a peer of the conformance tool may say.
+pub(crate) fn for_the_tool() -> Vec<Vec<u8>> {
+    let fields = [vec![0x88], vec![0x08, 3, b'2', b'0', b'0'], vec![0, 0, 0xd9]];
+    let settings = [vec![0xff, 0x0c, 0, 0, 0, 4], vec![0x80, 0, 0xff, 0x0c, 4]];
+    [request_lists(), requests(), authenticators(), fields.to_vec(), settings.to_vec()].concat()
 }
 
 pub(crate) fn authenticators() -> Vec<Vec<u8>> {
