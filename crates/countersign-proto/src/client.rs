@@ -264,6 +264,9 @@ impl ClientMachine {
         //= specs/server-certs.md#section-5.3
         //# A client that negotiated the mechanism MUST take the certificate_request_context out of
         //# an authenticator with the "get context" interface.
+        //= specs/server-certs.md#decisions
+        //# (ours) A SERVER_CERTIFICATE that holds only a portion of an authenticator MUST be
+        //# treated as one that cannot be validated.
         let context = Authenticator::parse(&payload)
             .ok()
             .and_then(|authenticator| authenticator.context())

@@ -18,6 +18,7 @@ countersign_testkit::over_both_versions! {
     a_scheme_that_was_not_offered,
     of_another_connection,
     with_anything_around_it,
+    in_portions,
     a_flipped_bit_anywhere,
     a_context_again,
     an_empty_one,
@@ -132,6 +133,24 @@ async fn with_anything_around_it(version: Version) {
             good
         })
         .await;
+    }
+}
+
+async fn in_portions(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A SERVER_CERTIFICATE that holds only a portion of an authenticator MUST be treated as
+    //# one that cannot be validated.
+    // Within a message, and between the first and the second.
+    let certificate_alone = |good: &[u8]| 4 + usize::from(u16::from_be_bytes([good[2], good[3]]));
+    for within_a_message in [true, false] {
+        let mut server = Impostor::offering(version, accepting_rules()).await;
+        let good = Draft::spontaneous(&[1; 32], further()).sign(&Secrets::of(&server.wire));
+        let at = if within_a_message { good.len() / 2 } else { certificate_alone(&good) };
+        let (first, second) = good.split_at(at);
+        let portions = [first, second].map(|portion| certificate(portion).encode(version));
+        server.wire.send_bytes(&portions.concat()).await;
+        server.refused(BAD_PROOF, Violation::ServerCertificateInvalid).await;
     }
 }
 
