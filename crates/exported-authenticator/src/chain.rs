@@ -11,7 +11,7 @@ use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
 };
 use x509_parser::parse_x509_certificate;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -38,6 +38,9 @@ pub enum ChainError {
     /// A certificate does not decode; the first has the number 1.
     #[error("certificate {0} of the chain does not decode")]
     BadCertificate(usize),
+    /// A certificate is of an older version of X.509 than 3; the first has the number 1.
+    #[error("certificate {0} of the chain is not of version 3 of X.509")]
+    Version(usize),
     /// The key usage extension of the first certificate leaves digitalSignature out.
     #[error("the first certificate of the chain does not allow digital signatures")]
     KeyUsage,
@@ -79,10 +82,15 @@ impl Chain {
             //# Certificates MUST be X.509 certificates.
             //= specs/exported-authenticators.md#section-5.2.1
             //# Other kinds of certificate such as raw public keys MUST NOT be used.
-            match parse_x509_certificate(certificate) {
-                Ok(([], certificate)) => parsed.push(certificate),
-                Ok(_) | Err(_) => return Err(ChainError::BadCertificate(index + 1)),
+            let Ok(([], certificate)) = parse_x509_certificate(certificate) else {
+                return Err(ChainError::BadCertificate(index + 1));
+            };
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# Certificates MUST be of version 3.
+            if certificate.version() != X509Version::V3 {
+                return Err(ChainError::Version(index + 1));
             }
+            parsed.push(certificate);
         }
         let leaf = parsed.first().ok_or(ChainError::Empty)?;
         //= specs/exported-authenticators.md#section-5.2.1
@@ -296,6 +304,8 @@ impl Credential {
         if let (Some(public), Some(leaf)) = (key.public_key(), chain.certificates.first()) {
             let (_, leaf) =
                 X509Certificate::from_der(leaf).map_err(|_| ChainError::BadCertificate(1))?;
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# The sender's certificate MUST be the first entry.
             if leaf.public_key().raw != public.as_ref() {
                 return Err(ChainError::KeyMismatch);
             }

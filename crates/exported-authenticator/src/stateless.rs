@@ -321,6 +321,10 @@ fn validate_on(
             return Err(InvalidAuthenticator::ExtensionNotRequested(extension.typ));
         }
     }
+    //= specs/exported-authenticators.md#section-5.2.1
+    //# The sender's certificate MUST be the first entry.
+    //= specs/exported-authenticators.md#section-5.2.1
+    //# A Certificate that a CertificateVerify follows MUST have an entry.
     let leaf = entries.first().ok_or(InvalidAuthenticator::EmptyCertificateList)?;
     //= specs/exported-authenticators.md#decisions
     //# (ours) The transcript MUST cover the request's bytes as they were received, never a
@@ -352,6 +356,8 @@ fn check_signature(
     if !occasion.offers_scheme(scheme) {
         return Err(InvalidAuthenticator::SchemeNotOffered(scheme));
     }
+    //= specs/exported-authenticators.md#section-5.2.1
+    //# Certificates MUST be of version 3.
     let verified = match EndEntityCert::try_from(&leaf.certificate) {
         Ok(leaf) => leaf.verify_signature(algorithm, message, full.signature),
         // Whether the certificate is acceptable is for the verifier to say, which may well know the

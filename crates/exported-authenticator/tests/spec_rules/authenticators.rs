@@ -349,6 +349,76 @@ fn certificates_suit_a_certificate_message() {
 }
 
 #[test]
+fn certificates_are_of_version_3() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# Certificates MUST be of version 3.
+    // [0] { INTEGER 2 }, which means 3.
+    let version = [0xa0, 3, 2, 1, 2];
+    let older = |certificate: &[u8]| {
+        let mut der = certificate.to_vec();
+        let at = der.windows(version.len()).position(|window| window == version).unwrap();
+        der[at + version.len() - 1] = 1;
+        der
+    };
+    let alice = credential();
+    let good = alice.chain().certificates();
+    for index in 0..good.len() {
+        let mut chain = good.to_vec();
+        chain[index] = older(&chain[index]).into();
+        let refused = exported_authenticator::Chain::new(chain).unwrap_err();
+        assert_eq!(refused, exported_authenticator::ChainError::Version(index + 1));
+        assert!(refused.to_string().contains(&format!("certificate {}", index + 1)));
+    }
+    let mut pair = pair(SHA256);
+    let request = pair.ask(&anything(), CONTEXT);
+    let list = [vector(3, &older(&good[0])), vector(2, &[])].concat();
+    let certificate = message(CERTIFICATE, &[vector(1, CONTEXT), vector(3, &list)].concat());
+    let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+    let forged = SHA256.forge(Role::Client, request.as_bytes(), &certificate, &alice, scheme);
+    assert_eq!(pair.server.validate(&request, &forged), Err(InvalidAuthenticator::BadCertificate));
+}
+
+#[test]
+fn the_signers_certificate_comes_first() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# The sender's certificate MUST be the first entry.
+    let alice = credential();
+    let mut behind_another = alice.chain().certificates().to_vec();
+    behind_another.insert(0, credential().chain().certificates()[0].clone());
+    let chain = exported_authenticator::Chain::new(behind_another.clone()).unwrap();
+    let joined = Credential::new(chain, alice.key().clone());
+    assert_eq!(joined.map(drop), Err(exported_authenticator::ChainError::KeyMismatch));
+
+    let mut pair = pair(SHA256);
+    let request = pair.ask(&anything(), CONTEXT);
+    let entry = |one| [vector(3, one), vector(2, &[])].concat();
+    let list: Vec<u8> = behind_another.iter().flat_map(|one| entry(one)).collect();
+    let certificate = message(CERTIFICATE, &[vector(1, CONTEXT), vector(3, &list)].concat());
+    let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+    let forged = SHA256.forge(Role::Client, request.as_bytes(), &certificate, &alice, scheme);
+    assert_eq!(pair.server.validate(&request, &forged), Err(InvalidAuthenticator::BadSignature));
+}
+
+#[test]
+fn what_is_signed_has_a_certificate() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# A Certificate that a CertificateVerify follows MUST have an entry.
+    let mut pair = pair(SHA256);
+    let request = pair.ask(&anything(), CONTEXT);
+    let certificate = message(CERTIFICATE, &[vector(1, CONTEXT), vector(3, &[])].concat());
+    let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+    let forged =
+        SHA256.forge(Role::Client, request.as_bytes(), &certificate, &credential(), scheme);
+    assert_eq!(
+        pair.server.validate(&request, &forged),
+        Err(InvalidAuthenticator::EmptyCertificateList)
+    );
+}
+
+#[test]
 fn the_verifier_has_the_last_word() {
     let users = authority();
     let leaf = countersign_pki::Leaf::client("alice");
