@@ -102,6 +102,8 @@ impl Chain {
         let issuers = parsed.iter().map(|one| one.issuer().as_raw().to_vec()).collect();
         let signed_with = parsed
             .iter()
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# A self-signed certificate MAY be signed with any algorithm.
             .map(|one| (one.issuer() != one.subject()).then(|| schemes_of(one, &parsed)))
             .collect();
         let extensions = vec![Vec::new(); certificates.len()];
@@ -157,6 +159,9 @@ impl Chain {
         }
         //= specs/exported-authenticators.md#section-5.2.1
         //# The choice of a certificate SHOULD take account of oid_filters.
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The end-entity certificate of a client MUST meet every oid_filters entry whose OID the
+        //# client recognises.
         if !request.oid_filters().is_empty() && !self.meets_filters(request) {
             return Err(Unsuitable::OidFilter);
         }
@@ -173,6 +178,9 @@ impl Chain {
         schemes: &[SignatureScheme],
     ) -> Result<SignatureScheme, Unsuitable> {
         let scheme = first_common(&offered.signature_algorithms, schemes)?;
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# Without signature_algorithms_cert, signature_algorithms MUST govern the certificates'
+        //# signatures too.
         if !offered.extensions.contains(&ExtensionType::SIGNATURE_ALGORITHMS_CERT) {
             self.check_algorithms(&offered.signature_algorithms)?;
         }

@@ -29,6 +29,8 @@ impl OidFilter {
         let mut values = Vec::new();
         for purpose in purposes {
             let oid: Oid<'_> = purpose.parse().ok()?;
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# anyExtendedKeyUsage MUST NOT be asked for in oid_filters.
             if oid.as_bytes() == ANY_EXTENDED_KEY_USAGE {
                 return None;
             }
@@ -52,6 +54,8 @@ impl OidFilter {
             if oid.is_empty() {
                 return Err(Malformed::Length(FIELD));
             }
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# An OID MUST NOT occur twice in oid_filters.
             if !seen.insert(oid.clone()) {
                 return Err(Malformed::DuplicateOid);
             }
@@ -75,6 +79,8 @@ impl OidFilter {
             return true;
         };
         let known = oid == OID_X509_EXT_KEY_USAGE || oid == OID_X509_EXT_EXTENDED_KEY_USAGE;
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# An oid_filters entry whose OID is not recognised MUST be skipped.
         if !known {
             return true;
         }

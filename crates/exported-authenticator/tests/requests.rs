@@ -99,6 +99,9 @@ fn filters_are_well_formed() {
     let read = |body: &[u8]| with(48, body).map(|request| request.oid_filters().len());
     assert_eq!(read(b"\x00\x00"), Ok(0));
     assert_eq!(read(b"\x00\x08\x01a\x00\x00\x01b\x00\x00"), Ok(2));
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# An OID MUST NOT occur twice in oid_filters.
     assert_eq!(read(b"\x00\x08\x01a\x00\x00\x01a\x00\x00"), Err(Malformed::DuplicateOid));
     assert_eq!(read(b"\x00\x03\x00\x00\x00"), Err(Malformed::Length(field)));
     assert_eq!(read(b"\x00\x03\x01a\x00"), Err(Malformed::Truncated(field)));

@@ -82,6 +82,10 @@ fn certificates_are_signed_with_an_offered_algorithm() {
         let p256_only = Err(Unsuitable::CertificateAlgorithm(1));
         assert_eq!(offered(vec![S::ECDSA_NISTP256_SHA256]), p256_only);
         assert_eq!(offered(vec![scheme]), Err(Unsuitable::CertificateAlgorithm(2)));
+        //= specs/exported-authenticators.md#section-5.2.1
+        //= type=test
+        //# Without signature_algorithms_cert, signature_algorithms MUST govern the certificates'
+        //# signatures too.
         // Without signature_algorithms_cert, signature_algorithms says it all.
         let request = build(&RequestTemplate::new(vec![S::ECDSA_NISTP256_SHA256]));
         assert_eq!(credential.choose_scheme(&request), p256_only);
@@ -92,6 +96,9 @@ fn certificates_are_signed_with_an_offered_algorithm() {
 
 #[test]
 fn nobody_asks_how_a_self_signed_certificate_is_signed() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# A self-signed certificate MAY be signed with any algorithm.
     let root = Authority::root("Root", KeyKind::Rsa2048).unwrap();
     let intermediate = root.intermediate("Intermediate", KeyKind::P256).unwrap();
     let issued = intermediate.issue(&Leaf::client("x")).unwrap();
@@ -162,6 +169,10 @@ fn no_other_scheme_than_one_of_tls13_is_chosen() {
 
 #[test]
 fn a_spontaneous_chain_keeps_to_the_client_hello() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# Without signature_algorithms_cert, signature_algorithms MUST govern the certificates'
+    //# signatures too.
     let root = Authority::root("Root", KeyKind::P256).unwrap();
     let intermediate = root.intermediate("Intermediate", KeyKind::P384).unwrap();
     let credential = issue(&intermediate, KeyKind::P256);
@@ -223,6 +234,10 @@ fn meets(credential: &Credential, filters: &[(&[u8], &[u8])]) -> bool {
 
 #[test]
 fn every_asked_for_key_usage_is_there() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# The end-entity certificate of a client MUST meet every oid_filters entry whose OID the
+    //# client recognises.
     let authority = authority(KeyKind::P256);
     let with = |usages: &[KeyUsage]| {
         let leaf = Leaf::client("x").key_usages(usages.iter().copied());
@@ -271,11 +286,21 @@ fn every_asked_for_purpose_is_there() {
     assert!(!suits(&none, &[CLIENT]));
     assert!(!suits(&none, &[]));
     assert_eq!(OidFilter::extended_key_usage(&["no oid"]), None);
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# anyExtendedKeyUsage MUST NOT be asked for in oid_filters.
     assert_eq!(OidFilter::extended_key_usage(&["2.5.29.37.0"]), None);
 }
 
 #[test]
 fn all_filters_count_and_unknown_ones_are_skipped() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# An oid_filters entry whose OID is not recognised MUST be skipped.
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# The end-entity certificate of a client MUST meet every oid_filters entry whose OID the
+    //# client recognises.
     let authority = authority(KeyKind::P256);
     let credential = issue(&authority, KeyKind::P256);
     let unknown: (&[u8], &[u8]) = (b"\x06\x03\x2a\x03\x04", b"whatever");
@@ -381,6 +406,9 @@ fn a_request_that_would_be_malformed_is_not_made() {
         build(template().extension(extension(13, 4)), b"x"),
         RequestError::Malformed(Malformed::DuplicateExtension(ExtensionType::SIGNATURE_ALGORITHMS))
     );
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# An OID MUST NOT occur twice in oid_filters.
     let twice = OidFilter::extended_key_usage(&[]).unwrap();
     assert_eq!(
         build(template().oid_filters(vec![twice.clone(), twice]), b"x"),
