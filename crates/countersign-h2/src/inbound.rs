@@ -255,6 +255,9 @@ impl Inbound {
     //# A client that acts for others MUST NOT pass ORIGIN frames on.
     fn begin_origin<L: Link + ?Sized>(&mut self, header: Header, link: &L, max_frame_size: u32) {
         let accepted = header.len <= max_frame_size && header.len as usize <= link.max_frame_len();
+        //= specs/server-certs.md#decisions
+        //# (ours) In HTTP/2 an ORIGIN frame that is longer than the client accepts, though not
+        //# longer than its SETTINGS allow, MUST be ignored.
         if header.is_origin() && !self.in_block && accepted {
             self.payload = Payload::Origin;
         }

@@ -213,6 +213,9 @@ impl Control {
                 Ok(Payload::Stack)
             }
             None => {
+                //= specs/server-certs.md#decisions
+                //# (ours) In HTTP/3 an ORIGIN frame that is longer than any frame may be MUST be a
+                //# connection error H3_EXCESSIVE_LOAD.
                 rules.accept_length(header)?;
                 //= specs/server-certs.md#origin-http3
                 //# The HTTP/3 frame MUST be read as its type and its length, both variable-length
@@ -221,6 +224,9 @@ impl Control {
                 //# In HTTP/3 the server's control stream MUST take the place of stream 0.
                 let is_origin =
                     header.frame_type == frame_type::ORIGIN && rules.role == Role::Client;
+                //= specs/server-certs.md#decisions
+                //# (ours) In HTTP/3 an ORIGIN frame that is longer than a frame of the extension
+                //# may be MUST be ignored.
                 let accepted = header.len <= rules.link.max_frame_len() as u64;
                 Ok(if is_origin && accepted { Payload::Origin } else { Payload::Stack })
             }

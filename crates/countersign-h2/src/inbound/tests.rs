@@ -128,6 +128,10 @@ fn origin_is_read_along_however_the_input_is_cut() {
 
 #[test]
 fn origin_that_is_to_be_ignored_is_the_stacks_alone() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) In HTTP/2 an ORIGIN frame that is longer than the client accepts, though not longer
+    //# than its SETTINGS allow, MUST be ignored.
     //= specs/server-certs.md#origin-http2
     //= type=test
     //# An ORIGIN frame on another stream than 0 MUST be ignored.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use countersign_proto::Role;
+use countersign_proto::{CodePoints, ErrorCode, Role};
 use proptest::prelude::*;
 
 use super::*;
@@ -170,6 +170,10 @@ fn origin_is_read_along_on_a_clients_side() {
 
 #[test]
 fn origin_longer_than_accepted_or_on_another_stream_is_the_stacks_alone() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) In HTTP/3 an ORIGIN frame that is longer than a frame of the extension may be MUST be
+    //# ignored.
     //= specs/server-certs.md#origin-http3
     //= type=test
     //# In HTTP/3 an ORIGIN frame on another stream MUST be ignored.
@@ -184,6 +188,22 @@ fn origin_longer_than_accepted_or_on_another_stream_is_the_stacks_alone() {
         assert_eq!((stack, result), (wire, Ok(())));
         assert_eq!(origins(&link), Vec::<Bytes>::new());
     }
+}
+
+#[test]
+fn origin_longer_than_any_frame_is_refused_at_its_header() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) In HTTP/3 an ORIGIN frame that is longer than any frame may be MUST be a connection
+    //# error H3_EXCESSIVE_LOAD.
+    let mut header = varint_bytes(frame_type::ORIGIN);
+    varint::put(&mut header, 1001);
+    let wire = [vec![0], settings(), header].concat();
+    let (_, link, result) = run_with(rules_of(Role::Client), &wire, &[4]);
+    assert_eq!(result, Err(PeerError::FrameTooLong));
+    let code = PeerError::FrameTooLong.code(&CodePoints::default());
+    assert_eq!(code, ErrorCode(0x107));
+    assert_eq!(origins(&link), Vec::<Bytes>::new());
 }
 
 #[test]

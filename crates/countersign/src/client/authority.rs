@@ -279,8 +279,8 @@ impl Authority {
     //# A client MAY request resources of the new origins as soon as it has received
     //# SERVER_CERTIFICATE.
     //= specs/server-certs.md#section-7.4
-    //# A client that relies on certificates MUST judge anew whether a request is authorised when
-    //# that set has changed.
+    //# A client that relies on certificates MUST be able to judge anew whether a request is
+    //# authorised when that set has changed.
     pub(super) fn judge(&self, origin: &Origin, now: UnixTime) -> Verdict {
         if self.misdirected.contains(origin) {
             return Verdict::Refused(NotAuthoritative::Misdirected);
@@ -437,6 +437,73 @@ fn canonical(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ours() -> (Origin, Authority) {
+        let own = Origin::new("own.test", 443);
+        let authority = Authority::new(own.clone(), None, &[b"the handshake's".as_slice().into()]);
+        (own, authority)
+    }
+
+    #[test]
+    fn an_origin_set_has_a_greatest_size() {
+        //= specs/server-certs.md#decisions
+        //= type=test
+        //# (ours) An Origin Set MUST NOT grow beyond 1,024 origins.
+        let (own, mut authority) = ours();
+        let origin = |number: usize| Origin::new(&format!("{number}.test"), 443);
+        let mut payload = Vec::new();
+        for number in 0..MAX_ORIGINS {
+            let text = origin(number).to_string();
+            payload.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+            payload.extend_from_slice(text.as_bytes());
+        }
+        authority.claim(&payload);
+        authority.claim(b"\x00\x13https://another.test");
+        assert_eq!(authority.origin_set.as_ref().map(HashSet::len), Some(1024));
+        let now = UnixTime::now();
+        assert!(matches!(authority.judge(&own, now), Verdict::Admitted));
+        // Its own origin takes the first place.
+        let last = authority.judge(&origin(1022), now);
+        assert!(matches!(last, Verdict::Refused(NotAuthoritative::NotCertified)));
+        for beyond in [origin(1023), Origin::new("another.test", 443)] {
+            let verdict = authority.judge(&beyond, now);
+            assert!(matches!(verdict, Verdict::Refused(NotAuthoritative::NotInOriginSet)));
+        }
+    }
+
+    #[test]
+    fn the_oldest_further_chain_gives_way() {
+        //= specs/server-certs.md#decisions
+        //= type=test
+        //# (ours) A client MUST keep at most 64 further chains of a connection, of which the oldest
+        //# gives way.
+        let (_, mut authority) = ours();
+        for number in 0..=MAX_CERTIFICATES {
+            let chain = vec![number.to_be_bytes().to_vec().into()];
+            authority.add(Shown { chain, ocsp: Vec::new(), accepted: None });
+        }
+        let kept: Vec<_> = authority.chains.iter().map(|shown| shown.chain[0].to_vec()).collect();
+        let further = (1..=64_usize).map(|number| number.to_be_bytes().to_vec());
+        let expected: Vec<_> =
+            std::iter::once(b"the handshake's".to_vec()).chain(further).collect();
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn a_verdict_holds_for_a_minute() {
+        //= specs/server-certs.md#decisions
+        //= type=test
+        //# (ours) A verdict about an origin MAY hold for a minute.
+        let (_, mut authority) = ours();
+        let other = Origin::new("other.test", 443);
+        let at =
+            |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(1_000_000 + seconds));
+        authority.admit(other.clone(), at(0));
+        for (seconds, holds) in [(0_u64, true), (59, true), (60, false), (3600, false)] {
+            let verdict = authority.judge(&other, at(seconds));
+            assert_eq!(matches!(verdict, Verdict::Admitted), holds, "{seconds} seconds later");
+        }
+    }
 
     #[test]
     fn a_server_that_misdirects_without_end_is_used_for_nothing_else() {

@@ -13,6 +13,8 @@ pub(super) fn read(mut payload: &[u8]) -> impl Iterator<Item = Origin> {
     std::iter::from_fn(move || {
         loop {
             let (length, rest) = payload.split_first_chunk::<2>()?;
+            //= specs/server-certs.md#decisions
+            //# (ours) The whole entries of an ORIGIN frame before a cut one MUST count.
             let (origin, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
             payload = rest;
             if let Some(origin) = parse(origin) {
@@ -83,6 +85,9 @@ mod tests {
 
     #[test]
     fn a_cut_entry_ends_it() {
+        //= specs/server-certs.md#decisions
+        //= type=test
+        //# (ours) The whole entries of an ORIGIN frame before a cut one MUST count.
         let mut payload = payload(&[b"https://a.test", b"https://b.test"]);
         payload.pop();
         assert_eq!(read(&payload).collect::<Vec<_>>(), [Origin::new("a.test", 443)]);

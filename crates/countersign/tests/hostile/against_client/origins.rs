@@ -108,8 +108,8 @@ async fn what_is_not_in_the_set_is_not_asked_for(version: Version) {
 async fn what_was_certified_is_refused_when_a_set_begins(version: Version) {
     //= specs/server-certs.md#section-7.4
     //= type=test
-    //# A client that relies on certificates MUST judge anew whether a request is authorised when
-    //# that set has changed.
+    //# A client that relies on certificates MUST be able to judge anew whether a request is
+    //# authorised when that set has changed.
     let mut claiming = Claiming::meet(version).await;
     let further = claiming.server.further();
     claiming.show().await;

@@ -81,8 +81,8 @@ async fn a_good_one_lets_the_client_use_the_connection(version: Version) {
     //# under way, more than once.
     //= specs/server-certs.md#section-7.4
     //= type=test
-    //# A client that relies on certificates MUST judge anew whether a request is authorised when
-    //# that set has changed.
+    //# A client that relies on certificates MUST be able to judge anew whether a request is
+    //# authorised when that set has changed.
     //= specs/server-certs.md#section-8.1
     //= type=test
     //# SERVER_CERTIFICATE MUST have a frame type in HTTP/2 and one in HTTP/3.
