@@ -219,6 +219,9 @@ impl Authority {
         //# A client that was given a chain with its proof MUST keep it at hand for later requests
         //# on the connection.
         self.chains.push(Arc::new(shown));
+        //= specs/server-certs.md#decisions
+        //# (ours) A client MUST keep at most 64 further chains of a connection, of which the oldest
+        //# gives way.
         if self.chains.len() > MAX_CERTIFICATES + 1 {
             self.chains.remove(1);
         }
@@ -236,6 +239,8 @@ impl Authority {
         //# also where an alternative service led there.
         let set = self.origin_set.get_or_insert_with(|| HashSet::from([initial]));
         for origin in origin_frame::read(payload) {
+            //= specs/server-certs.md#decisions
+            //# (ours) An Origin Set MUST NOT grow beyond 1,024 origins.
             if set.len() >= MAX_ORIGINS {
                 break;
             }
@@ -425,6 +430,8 @@ impl AuthorityRules {
 }
 
 /// Whether what was found at `at` still counts.
+//= specs/server-certs.md#decisions
+//# (ours) A verdict about an origin MAY hold for a minute.
 fn is_fresh(at: UnixTime, now: UnixTime) -> bool {
     now.as_secs().saturating_sub(at.as_secs()) < TRUSTED_FOR.as_secs()
 }
