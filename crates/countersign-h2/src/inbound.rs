@@ -265,6 +265,8 @@ impl Inbound {
 
     //= specs/server-certs.md#section-5.1
     //# A receiver MUST NOT give a meaning to any flag of an HTTP/2 SERVER_CERTIFICATE.
+    //= specs/client-certs.md#section-4.1.1
+    //# A receiver MUST NOT give a meaning to a flag of AUTHENTICATOR_REQUESTS.
     //= specs/server-certs.md#decisions
     //# (ours) A SERVER_CERTIFICATE over the accepted size MUST be a connection error at its header,
     //# FRAME_SIZE_ERROR in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.

@@ -182,6 +182,9 @@ impl Outbound {
             //# authenticator.
             //= specs/server-certs.md#section-5.1
             //# In HTTP/2 SERVER_CERTIFICATE MUST be sent on stream 0.
+            //= specs/client-certs.md#section-4.2
+            //# A client MUST send CERTIFICATE on stream 0 in HTTP/2 and on the control stream in
+            //# HTTP/3.
             .put_slice(&Header::connection(frame_type, len).encode());
         self.queue.put_slice(payload);
     }
@@ -291,6 +294,19 @@ mod tests {
             assert_eq!(&out.queue[..], &expected[..]);
             assert_eq!(out.max_frame_size(), 1 << 20);
             assert_eq!(out.acks().acknowledged(), Sender::Extended);
+        }
+    }
+
+    #[test]
+    fn flags_and_the_reserved_bit_are_unset() {
+        //= specs/client-certs.md#section-4.1.1
+        //= type=test
+        //# A sender MUST leave flags and the reserved bit of these frames unset.
+        let mut out = Outbound::new(Role::Server);
+        for frame_type in [0xf5, 0xf6] {
+            out.queue.clear();
+            out.queue_frame(frame_type, b"x");
+            assert_eq!(&out.queue[..], [0, 0, 1, frame_type, 0, 0, 0, 0, 0, b'x']);
         }
     }
 

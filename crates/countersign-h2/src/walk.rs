@@ -60,6 +60,8 @@ pub(crate) struct Header {
 
 impl Header {
     /// A header on stream 0 without flags. `len` must fit into 24 bits.
+    //= specs/client-certs.md#section-4.1.1
+    //# A sender MUST leave flags and the reserved bit of these frames unset.
     pub(crate) fn connection(frame_type: u8, len: u32) -> Self {
         Self { len, frame_type, flags: 0, stream: 0 }
     }

@@ -242,6 +242,9 @@ impl<L: Link + ?Sized> Driver<L> {
             match ready!(self.shared.rules.link.poll_transmit(cx, usize::MAX)) {
                 //= specs/client-certs.md#section-4.1
                 //# In HTTP/3 the frame MUST be sent on the control stream.
+                //= specs/client-certs.md#section-4.2
+                //# A client MUST send CERTIFICATE on stream 0 in HTTP/2 and on the control stream
+                //# in HTTP/3.
                 Transmit::Frame(frame) => {
                     self.bytes = encode(&frame, &self.shared.rules.points);
                     self.writing = Writing::Link;

@@ -67,6 +67,8 @@ impl Default for CodePoints {
         Self {
             settings_client_cert_auth: 0xff0c,
             settings_server_cert_auth: 0xff0d,
+            //= specs/client-certs.md#section-6.1
+            //# AUTHENTICATOR_REQUESTS MUST have a frame type in HTTP/2 and one in HTTP/3.
             frame_authenticator_requests: 0xf5,
             //= specs/client-certs.md#decisions-frames
             //# (ours) The frames of client and server that carry an authenticator MUST share one

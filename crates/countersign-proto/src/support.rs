@@ -119,6 +119,8 @@ pub(crate) fn check_header(
         //= specs/server-certs.md#decisions
         //# (ours) SERVER_CERTIFICATE on a wrong stream MUST be a connection error, PROTOCOL_ERROR
         //# in HTTP/2 and H3_FRAME_UNEXPECTED in HTTP/3.
+        //= specs/client-certs.md#section-4.2
+        //# A server MUST treat CERTIFICATE on another stream as a connection error.
         return Err(Violation::WrongStream);
     }
     match kind {

@@ -229,6 +229,8 @@ impl Violation {
             | Self::InsideHeaderBlock
             | Self::TooManyRequests
             | Self::Unsolicited => (PROTOCOL_ERROR, H3_FRAME_UNEXPECTED),
+            //= specs/client-certs.md#decisions-frames
+            //# (ours) An empty list in AUTHENTICATOR_REQUESTS MUST count as malformed.
             Self::EmptyRequests
             | Self::RequestLength
             | Self::MalformedRequest

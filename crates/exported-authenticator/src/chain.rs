@@ -144,6 +144,9 @@ impl Chain {
         request: &AuthenticatorRequest,
         schemes: &[SignatureScheme],
     ) -> Result<SignatureScheme, Unsuitable> {
+        //= specs/client-certs.md#decisions-frames
+        //# (ours) A client MUST ignore server_name in a server's request, as it ignores an
+        //# extension that it does not recognise.
         let scheme = first_common(request.signature_algorithms(), schemes)?;
         //= specs/exported-authenticators.md#section-5.2.1
         //# The certificates MUST be valid for the algorithms in the peer's signature_algorithms and

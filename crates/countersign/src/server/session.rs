@@ -301,6 +301,8 @@ impl State {
     //# requests.
     //= specs/client-certs.md#section-4.2.1
     //# A server MAY tie an accepted certificate to the connection.
+    //= specs/client-certs.md#section-4.2
+    //# A client's CERTIFICATE MUST have the meaning that the server draft gives it, unchanged.
     //= specs/client-certs.md#section-5.4
     //# A certificate that was authenticated MUST be taken to hold for the whole HTTP connection
     //# with all its streams.

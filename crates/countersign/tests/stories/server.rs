@@ -24,6 +24,9 @@ async fn a_device_on_connect_and_a_user_when_the_page_needs_one(version: Version
     //= type=test
     //# An application MAY determine whether an operation needs authentication, can use it or is
     //# content with it.
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A client's CERTIFICATE MUST have the meaning that the server draft gives it, unchanged.
     //= specs/client-certs.md#section-5.4
     //= type=test
     //# A certificate that was authenticated MUST be taken to hold for the whole HTTP connection

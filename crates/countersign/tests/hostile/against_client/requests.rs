@@ -13,8 +13,10 @@ use crate::wire::*;
 
 countersign_testkit::over_both_versions! {
     a_good_one_is_answered,
+    the_answer_goes_where_it_belongs,
     a_length_that_is_longer_than_it_need_be,
     an_unknown_extension,
+    the_name_of_a_server,
     an_empty_list,
     a_length_that_is_cut,
     a_length_beyond_the_frame,
@@ -64,10 +66,31 @@ async fn answered_by_alice(server: &mut Impostor, bytes: &[u8]) {
 }
 
 async fn a_good_one_is_answered(version: Version) {
+    //= specs/client-certs.md#section-6.1
+    //= type=test
+    //# AUTHENTICATOR_REQUESTS MUST have a frame type in HTTP/2 and one in HTTP/3.
     let mut server = Impostor::opened(version, alices_rules(), 1).await;
     let good = good_request(1);
     server.wire.send(&requests([&good[..]])).await;
     answered_by_alice(&mut server, &good).await;
+}
+
+async fn the_answer_goes_where_it_belongs(version: Version) {
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A client MUST send CERTIFICATE on stream 0 in HTTP/2 and on the control stream in HTTP/3.
+    let mut server = Impostor::opened(version, alices_rules(), 1).await;
+    server.wire.send(&requests([&good_request(1)[..]])).await;
+    match version {
+        Version::H2 => {
+            let frame = server.wire.h2().expect_kind(CERTIFICATE).await;
+            assert_eq!((frame.stream, frame.flags), (0, 0));
+        }
+        // What the peer calls expected is on the control stream.
+        Version::H3 => {
+            server.wire.h3().expect_kind(CERTIFICATE.into()).await;
+        }
+    }
 }
 
 async fn a_length_that_is_longer_than_it_need_be(version: Version) {
@@ -86,6 +109,9 @@ async fn a_length_that_is_longer_than_it_need_be(version: Version) {
 
 #[tokio::test]
 async fn flags_that_have_no_meaning() {
+    //= specs/client-certs.md#section-4.1.1
+    //= type=test
+    //# A receiver MUST NOT give a meaning to a flag of AUTHENTICATOR_REQUESTS.
     let mut server = Impostor::opened(Version::H2, alices_rules(), 1).await;
     let good = good_request(1);
     server.wire.h2().send(&Frame { flags: 0xff, ..requests([&good[..]]).h2() }).await;
@@ -99,7 +125,23 @@ async fn an_unknown_extension(version: Version) {
     answered_by_alice(&mut server, &odd).await;
 }
 
+async fn the_name_of_a_server(version: Version) {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) A client MUST ignore server_name in a server's request, as it ignores an extension
+    //# that it does not recognise.
+    let mut server = Impostor::opened(version, alices_rules(), 1).await;
+    for (number, name) in [(1, &b"\x00\x00\x09elsewhere"[..]), (2, b"no name")] {
+        let named = request(&[number; 32], &[any_ecdsa(), filler(), (0, vector(2, name))]);
+        server.wire.send(&requests([&named[..]])).await;
+        answered_by_alice(&mut server, &named).await;
+    }
+}
+
 async fn an_empty_list(version: Version) {
+    //= specs/client-certs.md#decisions-frames
+    //= type=test
+    //# (ours) An empty list in AUTHENTICATOR_REQUESTS MUST count as malformed.
     refused(version, vec![Vec::new()], Violation::EmptyRequests).await;
 }
 

@@ -114,6 +114,9 @@ async fn flags_that_have_no_meaning_change_nothing() {
 }
 
 async fn a_certificate_on_a_stream(version: Version) {
+    //= specs/client-certs.md#section-4.2
+    //= type=test
+    //# A server MUST treat CERTIFICATE on another stream as a connection error.
     let mut server = Server::start(version).await;
     let streams = match version {
         Version::H2 => &[1, 3, 0x7fff_ffff][..],
