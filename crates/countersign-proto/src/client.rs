@@ -128,11 +128,11 @@ impl ClientMachine {
             //# The value announced by a client that takes part MUST be greater than zero.
             0 => Vec::new(),
             //= specs/client-certs.md#section-1.1
-            //# A client that supports the mechanism MUST say so, with the number of credentials it
-            //# expects to give, in its SETTINGS.
+            //# A client that supports the mechanism MUST say so, with the largest number of
+            //# credentials it expects to give as long as the connection lasts, in its SETTINGS.
             //= specs/client-certs.md#section-3.1
             //# A client MUST announce in this setting the largest number of certificate credentials
-            //# it expects to provide.
+            //# it expects to provide as long as the connection lasts.
             //= specs/client-certs.md#section-3.1
             //# Every endpoint MUST announce support on its own behalf.
             limit => vec![self.setting(limit)],
@@ -317,8 +317,9 @@ impl ClientMachine {
         //# A client MUST treat a server that exceeds the announced number as the cause of a
         //# connection error.
         //= specs/client-certs.md#decisions-limits
-        //# (ours) The client's value MUST bound the requests outstanding at one time, not the
-        //# requests made over the life of the connection.
+        //# (ours) The client's value MUST bound the requests outstanding at one time, as section
+        //# 4.1 has it, not the requests made over the life of the connection, of which sections 1.1
+        //# and 3.1 speak.
         if self.challenges.len() + count > self.limits.in_force() as usize {
             return Err(Violation::TooManyRequests);
         }

@@ -7,10 +7,10 @@ use crate::Role;
 
 /// The extension's frames, told apart by type and, where the types coincide, by direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-//= specs/client-certs.md#section-1.2
+//= specs/client-certs.md#decisions-bad
 //= type=implication
-//# A server MUST NOT answer a rejected certificate with a frame of this extension, since the
-//# extension has none for it.
+//# (ours) A server MUST NOT send a frame of this extension that signals the rejection of a
+//# certificate.
 pub enum FrameKind {
     /// AUTHENTICATOR_REQUESTS, server to client (client draft, section 4.1).
     AuthenticatorRequests,

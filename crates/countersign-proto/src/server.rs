@@ -195,8 +195,8 @@ impl ServerMachine {
     //= specs/client-certs.md#section-1.1
     //# A server MAY ask for credentials with an AUTHENTICATOR_REQUESTS frame.
     //= specs/client-certs.md#section-1.1
-    //# A server MAY ask again later on the same connection while the number asked for stays within
-    //# the client's limit.
+    //# A server MAY ask again later on the same connection while the total number asked for stays
+    //# within the client's limit.
     //= specs/client-certs.md#section-4
     //# After negotiation a server MAY start authentication whenever it likes by sending
     //# AUTHENTICATOR_REQUESTS.

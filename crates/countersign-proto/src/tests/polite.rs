@@ -65,12 +65,12 @@ fn nothing_is_sent_before_both_have_announced_support() {
 fn a_connection_without_challenges_stays_silent() {
     //= specs/client-certs.md#section-1.1
     //= type=test
-    //# A client that supports the mechanism MUST say so, with the number of credentials it expects
-    //# to give, in its SETTINGS.
+    //# A client that supports the mechanism MUST say so, with the largest number of credentials it
+    //# expects to give as long as the connection lasts, in its SETTINGS.
     //= specs/client-certs.md#section-3.1
     //= type=test
     //# A client MUST announce in this setting the largest number of certificate credentials it
-    //# expects to provide.
+    //# expects to provide as long as the connection lasts.
     //= specs/client-certs.md#section-4.2
     //= type=test
     //# A client MUST NOT send CERTIFICATE other than in answer to a request that is still
@@ -181,11 +181,23 @@ fn answers_are_sent_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_refusal_leaves_the_connection_alive() {
+fn a_server_asks_again_later() {
     //= specs/client-certs.md#section-1.1
     //= type=test
-    //# A server MAY ask again later on the same connection while the number asked for stays within
-    //# the client's limit.
+    //# A server MAY ask again later on the same connection while the total number asked for stays
+    //# within the client's limit.
+    let mut pair = Pair::negotiated(2, policy());
+    for number in 0..2 {
+        pair.server.challenge(&generic()).unwrap();
+        pair.settle();
+        pair.present(ChallengeId(number));
+        pair.settle();
+        assert_eq!(pair.answers(), [(number, true)]);
+    }
+}
+
+#[test]
+fn a_refusal_leaves_the_connection_alive() {
     //= specs/client-certs.md#section-4.1
     //= type=test
     //# A server MAY send more than one AUTHENTICATOR_REQUESTS frame on a connection.
@@ -204,8 +216,9 @@ fn a_refusal_leaves_the_connection_alive() {
     //# A client that need not authenticate MAY prefer an empty authenticator.
     //= specs/client-certs.md#decisions-limits
     //= type=test
-    //# (ours) The client's value MUST bound the requests outstanding at one time, not the requests
-    //# made over the life of the connection.
+    //# (ours) The client's value MUST bound the requests outstanding at one time, as section 4.1
+    //# has it, not the requests made over the life of the connection, of which sections 1.1 and 3.1
+    //# speak.
     let mut pair = Pair::negotiated(1, policy());
     for number in 0..3 {
         pair.server.challenge(&generic()).unwrap();
