@@ -39,7 +39,7 @@ pub enum ClientEvent {
 pub enum ClientTransmit {
     //= specs/server-certs.md#section-3.2
     //= type=implication
-    //# A client MUST NOT send SERVER_CERTIFICATE.
+    //# A client MUST NOT send certificates under this mechanism.
     /// A CERTIFICATE frame.
     Frame(Frame),
     /// A further SETTINGS frame.
@@ -272,9 +272,12 @@ impl ClientMachine {
             .and_then(|authenticator| authenticator.context())
             .ok_or(Violation::ServerCertificateInvalid)?;
         //= specs/server-certs.md#section-5.3
-        //# A client MUST NOT attach a meaning of its own to a context, which the server chooses as
-        //# it likes.
+        //# An implementation MAY use the context of an authenticator without a request as it likes.
         self.connection.contexts().spontaneous(context).map_err(|error| match error {
+            //= specs/server-certs.md#decisions
+            //# (ours) A client that cannot remember any more contexts of SERVER_CERTIFICATE MUST
+            //# end the connection, with ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in
+            //# HTTP/3.
             ContextError::Exhausted => Violation::TooManyContexts,
             ContextError::Repeated | ContextError::Replayed | ContextError::Unknown => {
                 Violation::ServerCertificateInvalid

@@ -204,6 +204,9 @@ impl CodePoints {
         //# (ours) The two directions MAY be given two frame types.
         let (first, second) = match receiver {
             Role::Client => (FrameKind::ServerCertificate, FrameKind::Certificate),
+            //= specs/server-certs.md#decisions
+            //# (ours) A client's CERTIFICATE of the client draft MUST NOT count as a certificate
+            //# under this mechanism.
             Role::Server => (FrameKind::Certificate, FrameKind::ServerCertificate),
         };
         [FrameKind::AuthenticatorRequests, first, second].into_iter().find(|kind| is(*kind))

@@ -14,7 +14,7 @@ use super::pair::MAX_PAYLOAD;
 use crate::client::{ClientEvent, ClientMachine};
 use crate::link::{Frame, Place};
 use crate::server::{ServerEvent, ServerMachine, ServerPolicy};
-use crate::{CodePoints, FrameKind, Misuse, Setting, Violation};
+use crate::{CodePoints, ErrorCode, FrameKind, Misuse, Setting, Violation};
 
 fn offering() -> ServerPolicy {
     ServerPolicy { server_certificates: true, ..policy() }
@@ -122,6 +122,10 @@ fn a_context_is_not_used_twice_even_if_it_is_drawn_twice() {
 
 #[test]
 fn contexts_run_out() {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client that cannot remember any more contexts of SERVER_CERTIFICATE MUST end the
+    //# connection, with ENHANCE_YOUR_CALM in HTTP/2 and H3_EXCESSIVE_LOAD in HTTP/3.
     let mut server = negotiate(server_with(offering(), 2, SeededRandom::leaked(3)));
     offer(&mut server);
     offer(&mut server);
@@ -134,6 +138,9 @@ fn contexts_run_out() {
     let refused = client.server_certificate(next(&mut server).payload).err();
     assert_eq!(refused, Some(Violation::TooManyContexts));
     assert_eq!(client.failed(), refused);
+    let points = CodePoints::default();
+    let codes = refused.map(|violation| (violation.h2_code(&points), violation.h3_code(&points)));
+    assert_eq!(codes, Some((ErrorCode(0xb), ErrorCode(0x107))));
 }
 
 #[test]

@@ -173,6 +173,9 @@ async fn a_flipped_bit_anywhere(version: Version) {
 async fn a_context_again(version: Version) {
     //= specs/server-certs.md#section-5.3
     //= type=test
+    //# An implementation MAY use the context of an authenticator without a request as it likes.
+    //= specs/server-certs.md#section-5.3
+    //= type=test
     //# A client that negotiated the mechanism MUST take the certificate_request_context out of an
     //# authenticator with the "get context" interface.
     //= specs/server-certs.md#decisions

@@ -212,10 +212,6 @@ async fn a_name_that_it_does_not_carry(version: Version) {
 async fn chains_that_are_not_accepted(version: Version) {
     //= specs/server-certs.md#section-5.3
     //= type=test
-    //# A client MUST NOT attach a meaning of its own to a context, which the server chooses as it
-    //# likes.
-    //= specs/server-certs.md#section-5.3
-    //= type=test
     //# A client MAY go on to judge the certificate itself once its authenticator is accepted.
     //= specs/server-certs.md#section-6
     //= type=test

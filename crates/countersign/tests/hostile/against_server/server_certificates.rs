@@ -239,6 +239,10 @@ async fn none_is_offered_to_who_announced_nothing(version: Version) {
 }
 
 async fn both_directions_live_together(version: Version) {
+    //= specs/server-certs.md#decisions
+    //= type=test
+    //# (ours) A client's CERTIFICATE of the client draft MUST NOT count as a certificate under this
+    //# mechanism.
     let (_, rules) = offering(1);
     let mut server = Server::start_with(version, rules).await;
     let mut client = opened(&mut server, &[(SERVER_CERT_AUTH, 1), (CLIENT_CERT_AUTH, 4)]).await;
