@@ -365,10 +365,10 @@ impl Link for ClientLink {
                 //= specs/server-certs.md#section-5
                 //# A client MAY validate the authenticator through the interface of RFC 9261 as
                 //# soon as the frame is there.
-                //= specs/server-certs.md#section-7.4
+                //= specs/server-certs.md#decisions
                 //= type=implication
-                //# A client MUST NOT read SERVER_CERTIFICATE as a sign that a request or a tunnel
-                //# begun before it is now served by the proxy itself.
+                //# (ours) A client MUST NOT read SERVER_CERTIFICATE as a sign that a request or a
+                //# tunnel begun before it is now served by the proxy itself.
                 return self.0.take_proof(proof);
             }
             machine.requests(&payload)?;
