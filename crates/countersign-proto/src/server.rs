@@ -229,6 +229,9 @@ impl ServerMachine {
             .connection
             //= specs/client-certs.md#decisions-frames
             //# (ours) A server MUST send requests of message type 17 unless it was set to 13.
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) A server's request MAY be of either message type, since the client draft
+            //# names the other one.
             .request(template, self.policy.message_type, &context)
             .map_err(|error| match error {
                 RequestError::Context(_) => Misuse::ContextsExhausted,
@@ -254,6 +257,8 @@ impl ServerMachine {
         //# the key for a while prepares authenticators in advance.
         //= specs/exported-authenticators.md#decisions
         //# (ours) A context that the implementation draws itself MUST be 32 random bytes.
+        //= specs/exported-authenticators.md#section-5.2.1
+        //# The context of a Certificate without a request MUST be unpredictable for the peer.
         let mut context = [0; CONTEXT_LEN];
         self.random.fill(&mut context).map_err(|_| Misuse::Random)?;
         Ok(context)

@@ -98,6 +98,9 @@ fn offers_are_sent_in_the_order_in_which_they_are_complete() {
 
 #[test]
 fn contexts_are_drawn_anew_and_are_all_different() {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# The context of a Certificate without a request MUST be unpredictable for the peer.
     let contexts = |seed| {
         let mut server = negotiate(server_with(offering(), 4096, SeededRandom::leaked(seed)));
         let mut contexts = HashSet::new();

@@ -271,6 +271,10 @@ fn a_challenge_that_was_withdrawn_is_not_sent() {
 
 #[test]
 fn both_message_types_are_understood() {
+    //= specs/exported-authenticators.md#decisions
+    //= type=test
+    //# (ours) A server's request MAY be of either message type, since the client draft names the
+    //# other one.
     //= specs/client-certs.md#decisions-frames
     //= type=test
     //# (ours) A server MUST send requests of message type 17 unless it was set to 13.

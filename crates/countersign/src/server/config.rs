@@ -230,6 +230,8 @@ impl AuthConfig {
             answer_timeout: Duration::from_secs(10),
             max_frame_len: 64 * 1024,
             points: CodePoints::default(),
+            //= specs/exported-authenticators.md#decisions
+            //# (ours) Type 17 MUST be usable on TLS 1.3 too, whatever the registry remarks.
             message_type: MessageType::ClientCertificateRequest,
             server_certificates: None,
             authenticators_per_second: None,

@@ -61,6 +61,9 @@ async fn a_device_on_connect_and_a_user_when_the_page_needs_one(version: Version
 }
 
 async fn both_message_types_and_both_hashes_work(version: Version) {
+    //= specs/exported-authenticators.md#decisions
+    //= type=test
+    //# (ours) Type 17 MUST be usable on TLS 1.3 too, whatever the registry remarks.
     within(async {
         for suite in [Suite::Tls13Sha256, Suite::Tls13Sha384] {
             for message_type in

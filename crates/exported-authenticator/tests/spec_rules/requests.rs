@@ -17,9 +17,6 @@ const CCR: MessageType = MessageType::ClientCertificateRequest;
 fn a_request_has_the_layout_of_the_rfc() {
     let extensions = signature_algorithms(&[SignatureScheme::ED25519]);
     let template = exported_authenticator::RequestTemplate::new(vec![SignatureScheme::ED25519]);
-    //= specs/exported-authenticators.md#section-4
-    //= type=test
-    //# A request made by a server MUST be a CertificateRequest message of TLS 1.3.
     let request = template.build(CR, CONTEXT).unwrap();
     //= specs/exported-authenticators.md#section-4
     //= type=test
@@ -139,9 +136,6 @@ fn a_server_does_not_ask_for_a_server_name() {
     //# A ClientCertificateRequest MAY contain server_name.
     let mut client = SHA256.connection(Role::Client);
     let request = client.request(&template, CCR, CONTEXT).unwrap();
-    //= specs/exported-authenticators.md#section-5.2.1
-    //= type=test
-    //# The choice of a certificate SHOULD take account of server_name.
     assert_eq!(request.server_name().unwrap().as_ref(), "example.test");
     //= specs/exported-authenticators.md#section-8.1
     //= type=test

@@ -130,6 +130,9 @@ async fn a_setting_taken_back() {
 }
 
 async fn one_is_offered_to_who_takes_it(version: Version) {
+    //= specs/exported-authenticators.md#section-5.2.1
+    //= type=test
+    //# The context of a Certificate without a request MUST be unpredictable for the peer.
     //= specs/server-certs.md#section-1
     //= type=test
     //# A server MAY prove further certificates on a connection besides the one of its TLS
