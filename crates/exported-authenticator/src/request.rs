@@ -31,8 +31,6 @@ impl MessageType {
     /// The handshake type's number.
     pub fn number(self) -> u8 {
         match self {
-            //= specs/exported-authenticators.md#section-4
-            //# A request made by a server MUST be a CertificateRequest message of TLS 1.3.
             Self::CertificateRequest => 13,
             //= specs/exported-authenticators.md#section-4
             //# A request made by a client MUST be a ClientCertificateRequest message, which has the
@@ -161,6 +159,9 @@ impl AuthenticatorRequest {
     pub fn signature_algorithms_cert(&self) -> &[SignatureScheme] {
         match &self.0.signature_algorithms_cert {
             Some(schemes) => schemes,
+            //= specs/exported-authenticators.md#section-5.2.1
+            //# Without signature_algorithms_cert, signature_algorithms MUST govern the
+            //# certificates' signatures too.
             None => self.signature_algorithms(),
         }
     }
@@ -179,8 +180,6 @@ impl AuthenticatorRequest {
     /// section 3). `None` also where it is no such name.
     pub fn server_name(&self) -> Option<DnsName<'_>> {
         let mut of_type = self.0.extensions.iter();
-        //= specs/exported-authenticators.md#section-5.2.1
-        //# The choice of a certificate SHOULD take account of server_name.
         let server_name = of_type.find(|one| one.typ == ExtensionType::SERVER_NAME)?;
         read_host_name(&server_name.body)
     }
