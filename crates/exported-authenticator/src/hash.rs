@@ -22,6 +22,9 @@ impl AuthenticatorHash {
         suite: SupportedCipherSuite,
         provider: &CryptoProvider,
     ) -> Result<Self, Unavailable> {
+        //= specs/exported-authenticators.md#section-5.1
+        //# The authenticator hash MUST be the hash of the selected cipher suite on TLS 1.3 and that
+        //# of the pseudorandom function on TLS 1.2.
         if let Some(tls13) = suite.tls13() {
             return Ok(Self { hash: tls13.common.hash_provider, hkdf: tls13.hkdf_provider });
         }

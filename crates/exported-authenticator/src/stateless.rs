@@ -397,6 +397,8 @@ fn transcript(
     certificate: &[u8],
 ) -> Box<dyn Context> {
     let mut transcript = values.hash().start();
+    //= specs/exported-authenticators.md#section-9
+    //# An authenticator MUST NOT be accepted in the other direction.
     transcript.update(&values.of_sender(sender).handshake_context);
     transcript.update(occasion.request_bytes());
     transcript.update(certificate);

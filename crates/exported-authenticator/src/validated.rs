@@ -101,6 +101,8 @@ impl Proven {
         })
     }
 
+    //= specs/exported-authenticators.md#section-7
+    //# An implementation MAY shape these interfaces otherwise.
     fn verify(
         self,
         accept: impl FnOnce(

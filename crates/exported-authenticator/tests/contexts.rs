@@ -175,6 +175,9 @@ fn an_answer_to_another_request_is_refused() {
 
 #[test]
 fn what_one_side_sent_is_worth_nothing_from_the_other() {
+    //= specs/exported-authenticators.md#section-9
+    //= type=test
+    //# An authenticator MUST NOT be accepted in the other direction.
     let (_, alice) = alice();
     for sender in ROLES {
         let mut ends = Ends::seeded(1);

@@ -420,6 +420,9 @@ fn what_is_signed_has_a_certificate() {
 
 #[test]
 fn the_verifier_has_the_last_word() {
+    //= specs/exported-authenticators.md#section-7
+    //= type=test
+    //# An implementation MAY shape these interfaces otherwise.
     let users = authority();
     let leaf = countersign_pki::Leaf::client("alice");
     let alice = credential_of(&users.issue(&leaf).unwrap());

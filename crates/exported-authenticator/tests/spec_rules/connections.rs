@@ -10,6 +10,7 @@ use exported_authenticator::{
 };
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::cipher_suite;
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion, version};
 
@@ -158,12 +159,21 @@ fn the_four_values_have_their_labels_and_no_context() {
 fn tls_1_3_connections_work_with_either_hash() {
     //= specs/exported-authenticators.md#section-5.1
     //= type=test
+    //# The authenticator hash MUST be the hash of the selected cipher suite on TLS 1.3 and that of
+    //# the pseudorandom function on TLS 1.2.
+    //= specs/exported-authenticators.md#section-5.1
+    //= type=test
     //# On TLS 1.3 the values MUST come from the exporter of RFC 8446, section 7.5.
     //= specs/exported-authenticators.md#section-7.3
     //= type=test
     //# The interface MAY be built outside of the TLS library on its exporters.
-    for suite in [SHA256.suite, SHA384.suite] {
-        works(&Tls::new(&version::TLS13, suite).finish());
+    for (suite, algorithm) in
+        [(SHA256.suite, HashAlgorithm::SHA256), (SHA384.suite, HashAlgorithm::SHA384)]
+    {
+        let tls = Tls::new(&version::TLS13, suite).finish();
+        works(&tls);
+        let (client, _) = tls.values(ExtendedMasterSecret::Unknown).unwrap();
+        assert_eq!(client.hash().algorithm(), algorithm);
     }
 }
 
@@ -171,18 +181,22 @@ fn tls_1_3_connections_work_with_either_hash() {
 fn tls_1_2_connections_need_the_extended_master_secret() {
     //= specs/exported-authenticators.md#section-5.1
     //= type=test
+    //# The authenticator hash MUST be the hash of the selected cipher suite on TLS 1.3 and that of
+    //# the pseudorandom function on TLS 1.2.
+    //= specs/exported-authenticators.md#section-5.1
+    //= type=test
     //# On TLS 1.2 the values MUST come from the exporter of RFC 5705, section 4.
     //= specs/exported-authenticators.md#section-5.1
     //= type=test
     //# On TLS 1.2 a value MUST be as long as the output of the hash of the pseudorandom function.
-    for (suite, len) in [
-        (cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, 32),
-        (cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, 48),
+    for (suite, algorithm, len) in [
+        (cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, HashAlgorithm::SHA256, 32),
+        (cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, HashAlgorithm::SHA384, 48),
     ] {
         let tls = Tls::new(&version::TLS12, suite).finish();
         works(&tls);
         let (client, _) = tls.values(ExtendedMasterSecret::Required).unwrap();
-        assert_eq!(client.hash().output_len(), len);
+        assert_eq!((client.hash().algorithm(), client.hash().output_len()), (algorithm, len));
         //= specs/exported-authenticators.md#section-5.1
         //= type=test
         //# An authenticator MUST NOT be generated on a TLS 1.2 connection without the extended
