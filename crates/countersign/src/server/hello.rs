@@ -50,6 +50,10 @@ impl ResolvesServerCert for Listening {
         // rustls does not say which extensions there were, so none is taken for offered.
         //= specs/server-certs.md#decisions
         //# (ours) The server of this project MUST send its certificates without extensions.
+        //= specs/exported-authenticators.md#decisions
+        //# (ours) A chain that answers no request MUST be judged by signature_algorithms alone
+        //# where the TLS library does not tell whether the ClientHello has
+        //# signature_algorithms_cert.
         let offered = Offered {
             signature_algorithms: hello.signature_schemes().to_vec(),
             extensions: Vec::new(),
@@ -68,5 +72,61 @@ impl ResolvesServerCert for Listening {
 impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listening").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_testkit::TlsOptions;
+    use countersign_testkit::pki::{Authority, KeyKind, Leaf};
+    use countersign_testkit::tls::{roots, test_pki, transfer};
+    use exported_authenticator::{Credential, Unsuitable};
+    use rustls::crypto::CryptoProvider;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, ServerConnection, SignatureScheme};
+
+    use super::*;
+
+    /// What is heard of a client that offers `scheme` and nothing else.
+    fn heard_of(scheme: SignatureScheme) -> Hello {
+        let options = TlsOptions::default();
+        let mut provider = CryptoProvider::clone(&options.provider());
+        let algorithms = &mut provider.signature_verification_algorithms;
+        let at = algorithms.mapping.iter().position(|(known, _)| *known == scheme).unwrap();
+        algorithms.mapping = &algorithms.mapping[at..=at];
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots([&test_pki().server_ca]))
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut tls = options.server_config();
+        tls.alpn_protocols.clear();
+        let (tls, listening) = Listening::on(&tls);
+        let mut server = ServerConnection::new(Arc::new(tls)).unwrap();
+        transfer(&mut client, &mut server);
+        listening.heard().unwrap()
+    }
+
+    #[test]
+    fn a_chain_is_judged_by_the_one_list_that_is_heard_of() {
+        //= specs/exported-authenticators.md#decisions
+        //= type=test
+        //# (ours) A chain that answers no request MUST be judged by signature_algorithms alone
+        //# where the TLS library does not tell whether the ClientHello has
+        //# signature_algorithms_cert.
+        let p256 = SignatureScheme::ECDSA_NISTP256_SHA256;
+        let heard = heard_of(p256);
+        assert_eq!(heard.offered.signature_algorithms, [p256]);
+        let other = Err(Unsuitable::CertificateAlgorithm(1));
+        for (signed_by, expected) in [(KeyKind::P256, Ok(p256)), (KeyKind::P384, other)] {
+            let authority = Authority::root("Servers", signed_by).unwrap();
+            let leaf = Leaf::server("further").dns("further.test").key(KeyKind::P256);
+            let issued = authority.issue(&leaf).unwrap();
+            let provider = TlsOptions::default().provider();
+            let credential = Credential::load(&provider, issued.chain, issued.key).unwrap();
+            assert_eq!(credential.choose_spontaneous_scheme(&heard.offered), expected);
+        }
     }
 }
