@@ -89,6 +89,9 @@ impl Handshaker {
         let inner = if tapped {
             MaybeTapped::tapped(stream, link)
         } else {
+            //= specs/client-certs.md#decisions-limits
+            //# (ours) On an HTTP/2 connection that cannot carry authenticators the extension's
+            //# frames MUST count as unknown.
             MaybeTapped::plain(stream, link)
         };
         Ok((ClientStream { inner, handle: handle.clone() }, handle))

@@ -107,6 +107,9 @@ impl Acceptor {
             //# An authenticator MAY be carried over the connection it belongs to.
             MaybeTapped::tapped(stream, link)
         } else {
+            //= specs/client-certs.md#decisions-limits
+            //# (ours) On an HTTP/2 connection that cannot carry authenticators the extension's
+            //# frames MUST count as unknown.
             MaybeTapped::plain(stream, link)
         };
         Ok((ServerStream { inner, handle: handle.clone() }, handle, observing))

@@ -35,11 +35,11 @@ fn router() -> Router {
 
 /// Over TCP, on any of hyper's servers.
 pub(crate) async fn over_tcp(
+    tls: rustls::ServerConfig,
     rules: AuthConfig,
     hyper: auto::Builder<TokioExecutor>,
 ) -> (SocketAddr, Accepted) {
-    let tls = Arc::new(TlsOptions::default().server_config());
-    let acceptor = Acceptor::new(tls, Arc::new(rules));
+    let acceptor = Acceptor::new(Arc::new(tls), Arc::new(rules));
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let (sender, accepted) = mpsc::unbounded_channel();

@@ -23,4 +23,5 @@ mod listen;
 mod peer;
 mod people;
 mod server;
+mod untapped;
 mod wire;

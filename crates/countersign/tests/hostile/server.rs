@@ -106,7 +106,16 @@ impl Server {
         rules: AuthConfigBuilder,
         hyper: auto::Builder<TokioExecutor>,
     ) -> Self {
-        let (address, accepted) = listen::over_tcp(rules.build().unwrap(), hyper).await;
+        Self::start_above(TlsOptions::default().server_config(), rules, hyper).await
+    }
+
+    /// The same above other settings of TLS.
+    pub(crate) async fn start_above(
+        tls: rustls::ServerConfig,
+        rules: AuthConfigBuilder,
+        hyper: auto::Builder<TokioExecutor>,
+    ) -> Self {
+        let (address, accepted) = listen::over_tcp(tls, rules.build().unwrap(), hyper).await;
         Self { version: Version::H2, address, points: CodePoints::default(), accepted }
     }
 
