@@ -18,6 +18,7 @@ pub struct OidFilter {
     /// The extension's object identifier in DER, tag and length included; 1 to 255 bytes.
     pub oid: Vec<u8>,
     /// The values in DER, at most 65,535 bytes; empty means that the extension only has to be there.
+    /// anyExtendedKeyUsage may not be among them; [`OidFilter::extended_key_usage`] sees to that.
     pub values: Vec<u8>,
 }
 
