@@ -23,6 +23,8 @@ use crate::cursor::Cursor;
 const FIRST_DATAGRAM: usize = 1200;
 /// Datagrams that are kept until it is known how to read them; they are those of a handshake.
 const WAITING: usize = 64;
+/// How many of a side's identifiers are known, the newest; far more than anybody has in use at a time.
+const MAX_IDS: usize = 64;
 /// How long the packets in a batch may be: no shorter than a header, a sample and a tag, no longer than Ethernet's.
 const IN_A_BATCH: std::ops::RangeInclusive<usize> = 40..=1500;
 /// After so many packets in a row that cannot be decrypted nobody tries any more whether they are batches.
@@ -405,8 +407,29 @@ impl Quic {
 
 /// An identifier by which a side may be addressed.
 fn learn(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
-    if !ids.iter().any(|known| known == id) {
-        ids.push(id.to_vec());
+    if ids.iter().any(|known| known == id) {
+        return;
+    }
+    if ids.len() >= MAX_IDS {
+        ids.remove(0);
+    }
+    ids.push(id.to_vec());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_identifiers_are_known() {
+        let mut ids = Vec::new();
+        for number in 0..=MAX_IDS {
+            learn(&mut ids, &number.to_be_bytes());
+            learn(&mut ids, &number.to_be_bytes());
+        }
+        assert_eq!(ids.len(), MAX_IDS);
+        assert!(!ids.contains(&0_usize.to_be_bytes().to_vec()));
+        assert!(ids.contains(&MAX_IDS.to_be_bytes().to_vec()));
     }
 }
 
