@@ -7,15 +7,7 @@ use countersign_testkit::within;
 use crate::support::{Folder, Http, Setting, countersign, run};
 
 async fn setting() -> Setting {
-    Setting::with(Http::Two, |text| {
-        let route = |path: &str, require: &str| {
-            let upstream = text.lines().rfind(|line| line.starts_with("upstream")).unwrap();
-            format!("[[routes]]\npath = \"{path}\"\nrequire = [\"{require}\"]\n{upstream}\n")
-        };
-        let text = text.replace("ask = \"on-connect\"\n", "");
-        format!("{text}\n{}{}", route("/user", "user"), route("/device", "device"))
-    })
-    .await
+    Setting::with(Http::Two, |text| text.replace("ask = \"on-connect\"\n", "")).await
 }
 
 #[tokio::test]
