@@ -329,8 +329,9 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> Vec<Connection> {
-        let over_tcp = self.tcp.into_iter().filter_map(|(n, tcp)| Some((n, tcp.finish()?)));
-        let over_udp = self.quic.into_iter().filter_map(|(n, quic)| Some((n, quic.finish()?)));
+        let keys = self.keys;
+        let over_tcp = self.tcp.into_iter().filter_map(|(n, tcp)| Some((n, tcp.finish(keys)?)));
+        let over_udp = self.quic.into_iter().filter_map(|(n, quic)| Some((n, quic.finish(keys)?)));
         let mut all: Vec<_> = over_tcp.chain(over_udp).collect();
         all.sort_by_key(|(order, _)| *order);
         all.into_iter().map(|(_, connection)| connection).collect()
@@ -371,17 +372,24 @@ impl Story {
     }
 
     /// The server has chosen.
-    fn server_hello(&mut self, transport: Transport, hello: &ServerHello, keys: &KeyLog) {
+    fn server_hello(&mut self, transport: Transport, hello: &ServerHello) {
         self.connection.protection = Some(Protection { transport, suite: hello.suite });
         self.connection.alpn.clone_from(&hello.alpn);
-        let secret = self.connection.client_random.as_ref();
-        let secret = secret.and_then(|random| keys.secret(EXPORTER_SECRET, random));
-        self.connection.exporter =
-            secret.and_then(|secret| Exporter::new(Suite::tls13(hello.suite)?, secret));
     }
 
     fn tell(&mut self, at: Duration, from: Side, what: What) {
         self.connection.events.push(Event { at, from, what });
+    }
+
+    /// What is known in the end; nothing if the beginning is not there.
+    fn finish(mut self, keys: &KeyLog) -> Option<Connection> {
+        let random = self.connection.client_random.as_ref()?;
+        let protection = self.connection.protection;
+        self.connection.exporter = protection.and_then(|protection| {
+            let suite = Suite::tls13(protection.suite)?;
+            Exporter::new(suite, keys.secret(EXPORTER_SECRET, random)?)
+        });
+        Some(self.connection)
     }
 
     /// Each trouble is told once.

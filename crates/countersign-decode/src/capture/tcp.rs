@@ -70,15 +70,14 @@ impl Tcp {
     }
 
     /// Nothing if it is not TLS.
-    pub(super) fn finish(mut self) -> Option<Connection> {
+    pub(super) fn finish(mut self, keys: &KeyLog) -> Option<Connection> {
         for from in [Side::Client, Side::Server] {
             let behind = self.halves.of(from).bytes.behind_a_hole();
             if behind > 0 {
                 self.story.trouble(Trouble::Hole { from, behind });
             }
         }
-        let connection = self.story.connection;
-        connection.client_random.is_some().then_some(connection)
+        self.story.finish(keys)
     }
 }
 

@@ -92,8 +92,8 @@ impl Tls {
             self.lose(from, Trouble::NotTls { from }, story);
             return false;
         }
-        let waits =
-            typ == APPLICATION_DATA && matches!(half.state, State::Plain) && self.chosen.is_none();
+        let knows_keys = self.chosen.is_some() && story.connection.client_random.is_some();
+        let waits = typ == APPLICATION_DATA && matches!(half.state, State::Plain) && !knows_keys;
         let Some(fragment) = half.buffer.get(HEADER..HEADER + length) else { return false };
         if waits {
             return false;
@@ -204,7 +204,7 @@ impl Tls {
             (hello::SERVER_HELLO, Side::Server) if self.chosen.is_none() => {
                 let Some(hello) = hello::server_hello(body) else { return Ok(()) };
                 let transport = if hello.is_tls13 { Transport::Tls13 } else { Transport::Tls12 };
-                story.server_hello(transport, &hello, keys);
+                story.server_hello(transport, &hello);
                 self.chosen = Some(hello);
             }
             (hello::ENCRYPTED_EXTENSIONS, Side::Server) => {

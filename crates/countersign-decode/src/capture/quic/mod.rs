@@ -25,8 +25,9 @@ const FIRST_DATAGRAM: usize = 1200;
 const WAITING: usize = 64;
 /// How many of a side's identifiers are known, the newest; far more than anybody has in use at a time.
 const MAX_IDS: usize = 64;
-/// How long the packets in a batch may be: no shorter than a header, a sample and a tag, no longer than Ethernet's.
-const IN_A_BATCH: std::ops::RangeInclusive<usize> = 40..=1500;
+/// How long the packets in a batch may be: no shorter than the shortest there is, with a first byte, a sample behind four
+/// bytes and a tag as long as that; no longer than Ethernet's.
+const IN_A_BATCH: std::ops::RangeInclusive<usize> = 21..=1500;
 /// After so many packets in a row that cannot be decrypted nobody tries any more whether they are batches.
 const MAX_FAILURES: u32 = 16;
 
@@ -187,13 +188,18 @@ impl Quic {
 
     pub(super) fn take(&mut self, at: Duration, datagram: &Datagram<'_>, keys: &KeyLog) {
         let Some((from, id_len)) = self.sender(datagram) else { return };
-        let knew = self.chosen.is_some();
+        let before = self.knows_keys();
         self.datagram(at, from, id_len, datagram.payload, keys);
-        if self.chosen.is_some() != knew {
+        if self.knows_keys() != before {
             for Waiting { at, from, id_len, packet } in std::mem::take(&mut self.waiting) {
                 self.datagram(at, from, id_len, &packet, keys);
             }
         }
+    }
+
+    /// Whether both hellos are there, so that it is known which secrets there are and how they are used.
+    fn knows_keys(&self) -> bool {
+        self.chosen.is_some() && self.story.connection.client_random.is_some()
     }
 
     fn datagram(&mut self, at: Duration, from: Side, id_len: usize, bytes: &[u8], keys: &KeyLog) {
@@ -278,7 +284,7 @@ impl Quic {
         let opened = keys_of_space.open(bare, packet.kind);
         let opened = opened.ok_or(Trouble::Undecryptable { from })?;
         space.expected = space.expected.max(number.saturating_add(1));
-        self.frames(at, from, packet.kind, &opened, keys)
+        self.frames(at, from, packet.kind, &opened)
     }
 
     fn space(&mut self, from: Side, kind: Kind) -> Option<&mut Space> {
@@ -313,17 +319,16 @@ impl Quic {
         from: Side,
         kind: Kind,
         payload: &[u8],
-        keys: &KeyLog,
     ) -> Result<(), Trouble> {
         let mut cursor = Cursor::new(payload);
         while !cursor.is_empty() {
             let frame = frame::next(&mut cursor).map_err(|_| Trouble::NotQuic { from })?;
-            self.frame(at, from, kind, &frame, keys);
+            self.frame(at, from, kind, &frame);
         }
         Ok(())
     }
 
-    fn frame(&mut self, at: Duration, from: Side, kind: Kind, frame: &Frame<'_>, keys: &KeyLog) {
+    fn frame(&mut self, at: Duration, from: Side, kind: Kind, frame: &Frame<'_>) {
         match *frame {
             Frame::Crypto { offset, bytes } if kind != Kind::OneRtt => {
                 let Some(space) = self.space(from, kind) else { return };
@@ -334,7 +339,7 @@ impl Quic {
                 while let Some((typ, body)) =
                     self.space(from, kind).and_then(|space| space.messages.take())
                 {
-                    self.message(from, typ, &body, keys);
+                    self.message(from, typ, &body);
                 }
             }
             // Session tickets.
@@ -374,12 +379,12 @@ impl Quic {
         }
     }
 
-    fn message(&mut self, from: Side, typ: u8, body: &[u8], keys: &KeyLog) {
+    fn message(&mut self, from: Side, typ: u8, body: &[u8]) {
         match (typ, from) {
             (hello::CLIENT_HELLO, Side::Client) => self.story.client_hello(body),
             (hello::SERVER_HELLO, Side::Server) if self.chosen.is_none() => {
                 let Some(hello) = hello::server_hello(body) else { return };
-                self.story.server_hello(Transport::Quic, &hello, keys);
+                self.story.server_hello(Transport::Quic, &hello);
                 self.chosen = Some(hello);
             }
             (hello::ENCRYPTED_EXTENSIONS, Side::Server) => {
@@ -390,7 +395,7 @@ impl Quic {
     }
 
     /// Nothing if its beginning is not there.
-    pub(super) fn finish(mut self) -> Option<Connection> {
+    pub(super) fn finish(mut self, keys: &KeyLog) -> Option<Connection> {
         for from in [Side::Client, Side::Server] {
             let parts = self.streams.of(from).values();
             // Who resets a stream does not send again what was lost of it.
@@ -400,8 +405,7 @@ impl Quic {
                 self.story.trouble(Trouble::Hole { from, behind });
             }
         }
-        let connection = self.story.connection;
-        connection.client_random.is_some().then_some(connection)
+        self.story.finish(keys)
     }
 }
 
@@ -438,7 +442,7 @@ pub(super) fn fuzz(input: &[u8]) {
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut quic = Quic::new(unspecified, unspecified);
     for (kind, from) in [(Kind::Initial, Side::Client), (Kind::OneRtt, Side::Server)] {
-        let _trouble = quic.frames(Duration::ZERO, from, kind, input, &KeyLog::default());
+        let _trouble = quic.frames(Duration::ZERO, from, kind, input);
     }
     let mut cursor = Cursor::new(input);
     while let Ok(Some(packet)) = packet::next(&mut cursor, 4) {
@@ -451,5 +455,5 @@ pub(super) fn fuzz(input: &[u8]) {
             break;
         }
     }
-    quic.finish();
+    quic.finish(&KeyLog::default());
 }
