@@ -5,7 +5,6 @@ use super::guest::Guest;
 use crate::authenticator::{Draft, Side, decline};
 use crate::case::{Done, cases, failed};
 use crate::code_points::UNEXPECTED;
-use crate::identity::random_context;
 use crate::raw::{H2Frame, kind, settings_payload};
 
 pub(super) const CASES: &[ClientCase] = cases! {
@@ -191,7 +190,7 @@ async fn altered(guest: &mut Guest<'_>, change: fn(Vec<u8>) -> Vec<u8>) -> Done 
 
 async fn empty(guest: &mut Guest<'_>) -> Done {
     guest.welcome_to_be_shown().await?;
-    let authenticator = decline(&guest.peer.secrets, Side::Server, &[], &random_context());
+    let authenticator = decline(&guest.peer.secrets, Side::Server, &[], &[]);
     guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
     guest.peer.expect_code(guest.invalid()).await
 }

@@ -6,7 +6,7 @@ use countersign_conform::CodePoints;
 use countersign_conform::Version;
 use countersign_conform::against_server::{Target, Visit};
 use countersign_conform::authenticator::{
-    Check, Draft, Hash, Request, Side, check, decline, extension,
+    Check, Draft, Hash, Proof, Request, Side, check, decline, extension,
 };
 use countersign_conform::code_points::{
     Code, H3_CLOSED_CRITICAL_STREAM, MALFORMED, TOO_LONG, UNEXPECTED,
@@ -16,11 +16,17 @@ use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload,
 };
 use countersign_conform::tls::Suites;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::flaws::{Flaw, Shape, flaw, shape};
 
 /// What can be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
+    // How it complains.
+    AnotherCode,
+    EndsWithoutAWord,
     // Settings.
     AnnouncesNothing,
     AnnouncesServerTwo,
@@ -29,7 +35,11 @@ pub(crate) enum Fault {
     TakesSecondSettings,
     NeedsNoControlStream,
     FearsTheUnknown,
-    FearsOrigin,
+    FearsOriginOnAStream,
+    FearsNonsenseInOrigin,
+    FearsFlagsOfOrigin(u8),
+    FearsEmptyOrigin,
+    FearsLongOrigin,
     // Answers.
     PresentsAtOnce,
     AnswersTwice,
@@ -41,16 +51,17 @@ pub(crate) enum Fault {
     MindsOddExtensions,
     MindsLongRequests,
     MindsEmptyContexts,
+    MindsLongContexts,
     MindsWideLengths,
-    MindsFlags,
+    MindsFlagsOf(u64),
     UsesAnyScheme,
     IgnoresAuthorities,
     KnowsSha256Only,
     KnowsTls13Only,
     // Requests that may not be answered.
     IgnoresTheLimit,
-    TakesEmptyLists,
-    Swallows,
+    /// It takes these requests and does not answer.
+    Swallows(Flaw),
     TakesRepeatedContexts,
     NeedsNoAlgorithms,
     TakesTwins,
@@ -62,11 +73,14 @@ pub(crate) enum Fault {
     // Certificates of servers.
     RefusesServers,
     ComplainsOfExpired,
+    ComplainsOfStrangers,
     Skips(&'static [Check]),
-    TakesEmptyProofs,
+    Takes(Shape),
     TakesRepeatedProofs,
 }
 
+/// The frame type ORIGIN.
+const ORIGIN: u64 = 0xc;
 /// It takes this many requests at a time.
 const LIMIT: u64 = 4;
 
@@ -129,7 +143,7 @@ impl Client<'_> {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(code) => {
-                    self.peer.close(code, "no").await;
+                    self.peer.close(self.complaint(code), "no").await;
                     self.peer.be_patient(Duration::from_secs(5));
                     self.peer.event(|_| false).await;
                     return;
@@ -138,6 +152,17 @@ impl Client<'_> {
         }
         let no_error = if self.peer.version == Version::Http2 { 0 } else { 0x100 };
         self.peer.close(no_error, "").await;
+    }
+
+    /// The code that it ends with where this one is due.
+    fn complaint(&self, due: u64) -> u64 {
+        match (self.fault, self.peer.version) {
+            (Fault::AnotherCode, Version::Http2) => 0x2,
+            (Fault::AnotherCode, Version::Http3) => 0x102,
+            (Fault::EndsWithoutAWord, Version::Http2) => 0,
+            (Fault::EndsWithoutAWord, Version::Http3) => 0x100,
+            _ => due,
+        }
     }
 
     /// Whether to go on; the error is the code to end with.
@@ -160,11 +185,10 @@ impl Client<'_> {
         if stream.is_some() && ours.contains(&frame) {
             return if strays { Ok(true) } else { self.error(UNEXPECTED) };
         }
-        if stream.is_none() && ours.contains(&frame) && self.fault(Fault::MindsFlags) && flags != 0
-        {
+        if stream.is_none() && flags != 0 && self.fault(Fault::MindsFlagsOf(frame)) {
             return self.error(UNEXPECTED);
         }
-        if frame == 0xc && self.fault(Fault::FearsOrigin) {
+        if frame == ORIGIN && self.fears(stream, flags, &payload) {
             return self.error(UNEXPECTED);
         }
         match (stream, frame) {
@@ -183,6 +207,18 @@ impl Client<'_> {
             (Some(_) | None, _) => {}
         }
         Ok(true)
+    }
+
+    /// Whether this ORIGIN is too much for it.
+    fn fears(&self, stream: Option<u64>, flags: u8, payload: &[u8]) -> bool {
+        match self.fault {
+            Fault::FearsOriginOnAStream => stream.is_some(),
+            Fault::FearsNonsenseInOrigin => payload.windows(8).any(|piece| piece == b"nonsense"),
+            Fault::FearsFlagsOfOrigin(flag) => flags & flag != 0,
+            Fault::FearsEmptyOrigin => payload.is_empty(),
+            Fault::FearsLongOrigin => payload.len() > 10_000,
+            _ => false,
+        }
     }
 
     fn take_settings(&mut self, payload: &[u8]) -> Result<(), u64> {
@@ -215,7 +251,7 @@ impl Client<'_> {
             let lax = self.fault(Fault::NeedsNoNegotiation);
             return if lax { Ok(()) } else { self.error(UNEXPECTED) };
         }
-        if payload.is_empty() && self.fault(Fault::TakesEmptyLists) {
+        if flaw(payload).is_some_and(|flaw| self.fault(Fault::Swallows(flaw))) {
             return Ok(());
         }
         if self.fault(Fault::MindsWideLengths)
@@ -224,7 +260,7 @@ impl Client<'_> {
             return self.error(MALFORMED);
         }
         let Ok(requests) = Request::parse_list(payload) else {
-            return if self.fault(Fault::Swallows) { Ok(()) } else { self.error(MALFORMED) };
+            return self.error(MALFORMED);
         };
         if requests.len() as u64 > LIMIT && !self.fault(Fault::IgnoresTheLimit) {
             return self.error(UNEXPECTED);
@@ -244,6 +280,7 @@ impl Client<'_> {
             Fault::MindsOddExtensions => request.extensions.iter().any(|(typ, _)| *typ > 64),
             Fault::MindsLongRequests => request.bytes.len() > 4096,
             Fault::MindsEmptyContexts => request.context.is_empty(),
+            Fault::MindsLongContexts => request.context.len() > 64,
             Fault::KnowsTls13Only => self.tls12,
             Fault::KnowsSha256Only => self.peer.secrets.hash() != Hash::Sha256,
             _ => false,
@@ -324,35 +361,28 @@ impl Client<'_> {
             Fault::Skips(skip) => skip,
             _ => &[],
         };
-        let empty = payload.first() == Some(&20);
-        if empty && !self.fault(Fault::TakesEmptyProofs) {
-            return Err(invalid);
-        }
-        if self.fault(Fault::RefusesServers) {
-            return Err(invalid);
-        }
-        let side = Side::Server;
-        let Ok(proof) = check(&self.peer.secrets, side, None, payload, skip) else {
-            return if empty { Ok(()) } else { Err(invalid) };
+        let taken = self.fault(Fault::Takes(shape(payload)));
+        let (chain, context) = match check(&self.peer.secrets, Side::Server, None, payload, skip) {
+            Ok(Proof::Proven { chain, context, .. }) => (chain, context),
+            Ok(Proof::Declined) => return if taken { Ok(()) } else { Err(invalid) },
+            Err(_) if taken && shape(payload) != Shape::Empty => return Ok(()),
+            Err(_) => return Err(invalid),
         };
-        if let countersign_conform::authenticator::Proof::Proven { chain, context, .. } = proof {
-            let expired = chain.first().is_some_and(|leaf| is_not_good(leaf));
-            if self.fault(Fault::ComplainsOfExpired) && expired {
-                return Err(invalid);
-            }
-            let repeated = self.contexts.contains(&context) && !context.is_empty();
-            self.contexts.push(context);
-            if repeated && !self.fault(Fault::TakesRepeatedProofs) {
-                return Err(invalid);
-            }
-        }
-        Ok(())
+        let repeated = self.contexts.contains(&context) && !context.is_empty();
+        self.contexts.push(context);
+        let wrong = self.fault(Fault::RefusesServers)
+            || chain.first().is_some_and(|leaf| self.minds_leaf(leaf))
+            || repeated && !self.fault(Fault::TakesRepeatedProofs);
+        if wrong { Err(invalid) } else { Ok(()) }
     }
-}
 
-/// Whether it has expired, or nobody knows who issued it.
-fn is_not_good(leaf: &[u8]) -> bool {
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
-    !parsed.validity().is_valid() || parsed.issuer().to_string().contains("Nobody")
+    /// Whether it complains of this certificate, which it should not.
+    fn minds_leaf(&self, leaf: &[u8]) -> bool {
+        let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
+        match self.fault {
+            Fault::ComplainsOfExpired => !parsed.validity().is_valid(),
+            Fault::ComplainsOfStrangers => parsed.issuer().to_string().contains("Nobody"),
+            _ => false,
+        }
+    }
 }

@@ -5,4 +5,5 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a fault has its arm, all others behave")]
 
 mod broken;
+mod flaws;
 mod mutations;

@@ -1,0 +1,122 @@
+//! What is wrong with what arrives, by name: a client with one fault takes one of these and no other.
+
+use countersign_conform::authenticator::{extension, message};
+use countersign_conform::bytes::Reader;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The shape of an authenticator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As it has to be.
+    Whole,
+    /// Bytes that are no messages.
+    Rubbish,
+    /// It begins well, and breaks off within a message.
+    Cut,
+    /// One message, Finished.
+    Empty,
+    /// Anything else.
+    Odd,
+}
+
+pub(crate) fn shape(bytes: &[u8]) -> Shape {
+    let (messages, rest) = messages(bytes);
+    let types: Vec<_> = messages.iter().map(|(typ, _)| *typ).collect();
+    match (&types[..], rest) {
+        ([11, 15, 20], []) => body_shape(&messages),
+        ([20], []) => Shape::Empty,
+        ([], [11, ..]) | ([11], [15, ..]) | ([11, 15], [20, ..]) => Shape::Cut,
+        ([], _) => Shape::Rubbish,
+        _ => Shape::Odd,
+    }
+}
+
+/// That of the three messages.
+fn body_shape(messages: &[(u8, &[u8])]) -> Shape {
+    let mut certificate = Reader(messages[0].1);
+    certificate.vector(1).unwrap();
+    let leaf = Reader(certificate.vector(3).unwrap()).vector(3);
+    match leaf.map(X509Certificate::from_der) {
+        Some(Ok(_)) => Shape::Whole,
+        Some(Err(_)) | None => Shape::Odd,
+    }
+}
+
+/// The whole messages at the beginning with their types, and what is behind them.
+fn messages(bytes: &[u8]) -> (Vec<(u8, &[u8])>, &[u8]) {
+    let (mut reader, mut messages) = (Reader(bytes), Vec::new());
+    loop {
+        let rest = reader.0;
+        let (Some(typ), Some(body)) = (reader.number(1), reader.vector(3)) else {
+            return (messages, rest);
+        };
+        messages.push((typ as u8, body));
+    }
+}
+
+/// What is wrong with the payload of AUTHENTICATOR_REQUESTS, if it is read from the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// There is nothing.
+    Empty,
+    /// A length of which a part is missing.
+    CutLength,
+    /// A request that goes on beyond the end of the frame.
+    BeyondFrame,
+    /// A handshake message of a type that no request has.
+    OtherType,
+    /// A message that is longer than its place in the list.
+    LongerThanItsPlace,
+    /// A message that is shorter than its place in the list.
+    ShorterThanItsPlace,
+    /// What this tells no more of.
+    Odd,
+}
+
+pub(crate) fn flaw(payload: &[u8]) -> Option<Flaw> {
+    if payload.is_empty() {
+        return Some(Flaw::Empty);
+    }
+    let mut list = Reader(payload);
+    while !list.is_empty() {
+        let Some(length) = list.varint() else { return Some(Flaw::CutLength) };
+        let place = usize::try_from(length).ok().and_then(|length| list.take(length));
+        let Some(place) = place else { return Some(Flaw::BeyondFrame) };
+        if let Some(flaw) = flaw_of_one(place) {
+            return Some(flaw);
+        }
+    }
+    None
+}
+
+fn flaw_of_one(place: &[u8]) -> Option<Flaw> {
+    let mut reader = Reader(place);
+    let requests = [message::CERTIFICATE_REQUEST, message::CLIENT_CERTIFICATE_REQUEST];
+    let Some(typ) = reader.number(1) else { return Some(Flaw::Odd) };
+    if !requests.map(u64::from).contains(&typ) {
+        return Some(Flaw::OtherType);
+    }
+    let Some(body) = reader.vector(3) else { return Some(Flaw::LongerThanItsPlace) };
+    if !reader.is_empty() {
+        return Some(Flaw::ShorterThanItsPlace);
+    }
+    flaw_inside(body)
+}
+
+fn flaw_inside(body: &[u8]) -> Option<Flaw> {
+    let mut body = Reader(body);
+    let (Some(_), Some(list)) = (body.vector(1), body.vector(2)) else { return Some(Flaw::Odd) };
+    if !body.is_empty() {
+        return Some(Flaw::Odd);
+    }
+    let mut list = Reader(list);
+    while !list.is_empty() {
+        let (Some(typ), Some(contents)) = (list.number(2), list.vector(2)) else {
+            return Some(Flaw::Odd);
+        };
+        if typ == u64::from(extension::SIGNATURE_ALGORITHMS) && contents.len() % 2 != 0 {
+            return Some(Flaw::Odd);
+        }
+    }
+    None
+}
