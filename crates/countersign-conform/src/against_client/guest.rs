@@ -171,12 +171,35 @@ impl<'h> Guest<'h> {
         self.answer(request).await
     }
 
-    /// Responds to the first request. The client goes on, or goes away, without complaint and without CERTIFICATE.
+    /// A client that answered in this way does not answer otherwise when it is asked in the most common way. Skips the case
+    /// if it never presents anything.
+    pub(super) async fn as_ever(&mut self, answered: &Proof) -> Done {
+        if *answered != Proof::Declined {
+            return Ok(());
+        }
+        match self.exchange(&good_request()).await? {
+            Proof::Declined => skipped("the client presented nothing; it needs an identity"),
+            Proof::Proven { .. } => {
+                failed("the client declined, but presents a certificate to the next request")
+            }
+        }
+    }
+
+    /// Responds to the first request. The client goes on, or goes away, without complaint and without a frame of the drafts.
     pub(super) async fn content(&mut self) -> Done {
         self.peer.respond(self.stream, 200).await;
-        let kind = u64::from(self.host.points.certificate);
-        let unwanted = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
-        match self.peer.event(unwanted).await {
+        let points = self.host.points;
+        let unwanted = [points.certificate, points.server_certificate, points.requests];
+        let of_ours = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind, .. } if unwanted.iter().any(|one| u64::from(*one) == *kind));
+        match self.peer.event(of_ours).await {
+            Event::Arrived(Arrival::Frame { kind, .. }) if kind == u64::from(points.requests) => {
+                failed("AUTHENTICATOR_REQUESTS, which only servers send")
+            }
+            Event::Arrived(Arrival::Frame { kind, .. })
+                if kind != u64::from(points.certificate) =>
+            {
+                failed("SERVER_CERTIFICATE, which only servers send")
+            }
             Event::Arrived(_) => failed("a CERTIFICATE that nobody asked for"),
             Event::Closed(end) if end.code.is_some() => failed(self.peer.tell(&end)),
             Event::Closed(_) | Event::Silence => Ok(()),

@@ -3,9 +3,9 @@
 use super::ClientCase;
 use super::guest::Guest;
 use crate::authenticator::{Draft, Side, decline};
-use crate::case::{Done, cases, failed};
+use crate::case::{Done, cases, failed, skipped};
 use crate::code_points::UNEXPECTED;
-use crate::raw::{H2Frame, kind, settings_payload};
+use crate::raw::{Event, H2Frame, is_settings, kind, payload, settings_payload};
 
 pub(super) const CASES: &[ClientCase] = cases! {
     Must "server/4/c1" Both:
@@ -133,8 +133,18 @@ async fn value(guest: &mut Guest<'_>) -> Done {
 }
 
 async fn wrong_value(guest: &mut Guest<'_>) -> Done {
-    // Whether the client takes part shows in its own SETTINGS, which may come too late to be waited for.
-    guest.peer.announce(&[(guest.host.points.server_cert_auth.into(), 2)]).await;
+    let setting = guest.host.points.server_cert_auth;
+    guest.peer.announce(&[(setting.into(), 2)]).await;
+    // Over HTTP/3 the error may come before the client's SETTINGS, which show whether it takes part.
+    match guest.peer.event(is_settings).await {
+        Event::Closed(end) if end.code.is_some() => return Ok(()),
+        Event::Closed(end) => return failed(guest.peer.tell(&end)),
+        Event::Silence => return failed("neither SETTINGS nor a connection error"),
+        Event::Arrived(arrival) => guest.peer.take_settings(&payload(arrival))?,
+    }
+    if guest.peer.setting(setting).is_none_or(|value| value == 0) {
+        return skipped("the client does not announce SETTINGS_HTTP_SERVER_CERT_AUTH");
+    }
     guest.complains().await
 }
 

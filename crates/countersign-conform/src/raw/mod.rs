@@ -89,6 +89,11 @@ pub fn payload(arrival: Arrival) -> Bytes {
     }
 }
 
+/// Whether it is SETTINGS.
+pub fn is_settings(arrival: &Arrival) -> bool {
+    matches!(arrival, Arrival::Frame { stream: None, kind: kind::SETTINGS, .. })
+}
+
 /// What a peer says, fit for a terminal and for one line.
 pub fn printable(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()

@@ -131,7 +131,12 @@ impl Peer {
     /// Waits for the peer's first SETTINGS.
     pub async fn read_settings(&mut self) -> Done {
         let frame = self.control_frame(kind::SETTINGS, "the peer's SETTINGS").await?;
-        let Some(settings) = parse_settings(self.version, &frame) else {
+        self.take_settings(&frame)
+    }
+
+    /// Takes these for the peer's first SETTINGS.
+    pub fn take_settings(&mut self, frame: &[u8]) -> Done {
+        let Some(settings) = parse_settings(self.version, frame) else {
             return failed("the peer's SETTINGS frame does not decode");
         };
         self.settings = settings;

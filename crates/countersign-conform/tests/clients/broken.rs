@@ -47,17 +47,15 @@ pub(crate) enum Fault {
     AnswersThrice,
     Forges,
     AnswersOnAStream,
-    MindsType13,
-    MindsOddExtensions,
-    MindsLongRequests,
-    MindsEmptyContexts,
-    MindsLongContexts,
-    MindsWideLengths,
-    MindsFlagsOf(u64),
+    /// It complains of these requests.
+    Minds(Oddity),
+    /// It declines these requests.
+    Declines(Oddity),
+    MindsFlags,
     UsesAnyScheme,
     IgnoresAuthorities,
-    KnowsSha256Only,
-    KnowsTls13Only,
+    PresentsAsServer,
+    AsksItself,
     // Requests that may not be answered.
     IgnoresTheLimit,
     /// It takes these requests and does not answer.
@@ -77,6 +75,21 @@ pub(crate) enum Fault {
     Skips(&'static [Check]),
     Takes(Shape),
     TakesRepeatedProofs,
+}
+
+/// What a request can be like, or the connection that it comes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    Type13,
+    Extension,
+    Length,
+    EmptyContext,
+    LongContext,
+    WideLength,
+    Flags,
+    AfterTheUnknown,
+    Sha384,
+    Tls12,
 }
 
 /// The frame type ORIGIN.
@@ -99,6 +112,8 @@ pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fau
         held: Vec::new(),
         open_block: false,
         tls12: suites == Suites::Tls12,
+        flags: 0,
+        unknown: 0,
     };
     client.run(&target.authority).await;
 }
@@ -116,6 +131,10 @@ struct Client<'a> {
     held: Vec<Vec<u8>>,
     open_block: bool,
     tls12: bool,
+    /// Those of the last frame.
+    flags: u8,
+    /// How many frames of types that mean nothing have come.
+    unknown: usize,
 }
 
 impl Client<'_> {
@@ -137,6 +156,12 @@ impl Client<'_> {
         self.own = self.peer.get(authority, "/").await;
         if self.fault(Fault::PresentsAtOnce) {
             self.peer.certificate(b"whatever").await;
+        }
+        if self.fault(Fault::PresentsAsServer) {
+            self.peer.control(self.points.server_certificate, b"whatever").await;
+        }
+        if self.fault(Fault::AsksItself) {
+            self.peer.control(self.points.requests, b"whatever").await;
         }
         while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
             match self.take(arrival).await {
@@ -185,12 +210,13 @@ impl Client<'_> {
         if stream.is_some() && ours.contains(&frame) {
             return if strays { Ok(true) } else { self.error(UNEXPECTED) };
         }
-        if stream.is_none() && flags != 0 && self.fault(Fault::MindsFlagsOf(frame)) {
+        if frame == ours[1] && flags != 0 && self.fault(Fault::MindsFlags) {
             return self.error(UNEXPECTED);
         }
         if frame == ORIGIN && self.fears(stream, flags, &payload) {
             return self.error(UNEXPECTED);
         }
+        self.flags = flags;
         match (stream, frame) {
             (Some(_), kind::HEADERS)
                 if self.peer.version == Version::Http2 && flags & FLAG_END_HEADERS == 0 =>
@@ -204,6 +230,7 @@ impl Client<'_> {
             (None, frame) if frame > kind::CONTINUATION && self.fault(Fault::FearsTheUnknown) => {
                 return self.error(UNEXPECTED);
             }
+            (None, frame) if frame > kind::CONTINUATION && frame != ORIGIN => self.unknown += 1,
             (Some(_) | None, _) => {}
         }
         Ok(true)
@@ -254,11 +281,6 @@ impl Client<'_> {
         if flaw(payload).is_some_and(|flaw| self.fault(Fault::Swallows(flaw))) {
             return Ok(());
         }
-        if self.fault(Fault::MindsWideLengths)
-            && payload.first().is_some_and(|first| *first >= 0xc0)
-        {
-            return self.error(MALFORMED);
-        }
         let Ok(requests) = Request::parse_list(payload) else {
             return self.error(MALFORMED);
         };
@@ -267,24 +289,33 @@ impl Client<'_> {
         }
         let mut answers = Vec::new();
         for request in &requests {
-            self.examine(request)?;
-            answers.push(self.authenticator(request));
+            let odd = |oddity| self.is(oddity, request, payload[0] >= 0xc0);
+            let declines = matches!(self.fault, Fault::Declines(oddity) if odd(oddity));
+            let minds = matches!(self.fault, Fault::Minds(oddity) if odd(oddity));
+            self.examine(request, minds)?;
+            answers.push(self.authenticator(request, declines));
         }
         self.send(answers, requests.len()).await;
         Ok(())
     }
 
-    fn examine(&mut self, request: &Request) -> Result<(), u64> {
-        let minds = match self.fault {
-            Fault::MindsType13 => request.typ == 13,
-            Fault::MindsOddExtensions => request.extensions.iter().any(|(typ, _)| *typ > 64),
-            Fault::MindsLongRequests => request.bytes.len() > 4096,
-            Fault::MindsEmptyContexts => request.context.is_empty(),
-            Fault::MindsLongContexts => request.context.len() > 64,
-            Fault::KnowsTls13Only => self.tls12,
-            Fault::KnowsSha256Only => self.peer.secrets.hash() != Hash::Sha256,
-            _ => false,
-        };
+    /// Whether the request, or the connection, is like this.
+    fn is(&self, oddity: Oddity, request: &Request, wide: bool) -> bool {
+        match oddity {
+            Oddity::Type13 => request.typ == 13,
+            Oddity::Extension => request.extensions.iter().any(|(typ, _)| *typ > 64),
+            Oddity::Length => request.bytes.len() > 4096,
+            Oddity::EmptyContext => request.context.is_empty(),
+            Oddity::LongContext => request.context.len() > 64,
+            Oddity::WideLength => wide,
+            Oddity::Flags => self.flags != 0,
+            Oddity::AfterTheUnknown => self.unknown == 1,
+            Oddity::Sha384 => self.peer.secrets.hash() != Hash::Sha256,
+            Oddity::Tls12 => self.tls12,
+        }
+    }
+
+    fn examine(&mut self, request: &Request, minds: bool) -> Result<(), u64> {
         let repeated = self.contexts.contains(&request.context);
         self.contexts.push(request.context.clone());
         let mut types: Vec<_> = request.extensions.iter().map(|(typ, _)| *typ).collect();
@@ -297,7 +328,7 @@ impl Client<'_> {
         if wrong { self.error(MALFORMED) } else { Ok(()) }
     }
 
-    fn authenticator(&self, request: &Request) -> Vec<u8> {
+    fn authenticator(&self, request: &Request, declines: bool) -> Vec<u8> {
         let own = self.identity.key.schemes()[0];
         let offered = request.schemes();
         let scheme = offered.contains(&own)
@@ -311,7 +342,7 @@ impl Client<'_> {
             ]
             .iter()
             .all(|typ| request.extension(*typ).is_none());
-        if !scheme || !below {
+        if declines || !scheme || !below {
             return decline(&self.peer.secrets, Side::Client, &request.bytes, &request.context);
         }
         // Made for a request that offers what is needed, then over the one that came.

@@ -22,7 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::broken::{self, Fault};
+use crate::broken::{self, Fault, Oddity};
 use crate::flaws::{Flaw, Shape};
 
 /// What a reason for red contains, over HTTP/2 and over HTTP/3.
@@ -47,6 +47,8 @@ const ELSE_INVALID: Reason = ["INTERNAL_ERROR (no) instead of SERVER_CERTIFICATE
 const NOT_A_WORD: Reason = ["the connection ended without an error"; 2];
 /// It does not answer.
 const NO_ANSWER: Reason = ["CERTIFICATE did not come within"; 2];
+/// It declines where it should not.
+const DECLINES: Reason = ["the client declined, but presents a certificate"; 2];
 /// It presents what it should not.
 const PRESENTS: Reason = ["the client presented a certificate"; 2];
 
@@ -68,7 +70,6 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
         Fault::AnotherCode,
         ELSE_MALFORMED,
         &[
-            "client/4.1/c3",
             "client/4.1.1/c1",
             "client/4.1.1/c2",
             "client/4.1.1/c3",
@@ -104,6 +105,7 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
         &[
             "client/3.1/c3",
             "client/3.1/c4",
+            "client/4.1/c3",
             "client/5.5/c1",
             "rfc9261/4/c3",
             "rfc9261/4/c4",
@@ -130,6 +132,12 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::FearsEmptyOrigin, UNEXPECTED, &["rfc8336/2.1/c1"]),
     (Fault::FearsLongOrigin, UNEXPECTED, &["rfc8336/2.1/c1"]),
     (Fault::PresentsAtOnce, ["that nobody asked for"; 2], &["client/3/c1", "client/4.2/c1"]),
+    (
+        Fault::PresentsAsServer,
+        ["a CERTIFICATE that nobody asked for", "SERVER_CERTIFICATE, which only servers send"],
+        &["client/4.2/c1"],
+    ),
+    (Fault::AsksItself, ["AUTHENTICATOR_REQUESTS, which only"; 2], &["client/4.2/c1"]),
     (Fault::AnswersTwice, ["that nobody asked for"; 2], &["client/4.2/c2"]),
     (
         Fault::AnswersLastFirst,
@@ -139,22 +147,29 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::AnswersThrice, NO_ANSWER, &["client/4.1/c1"]),
     (Fault::Forges, ["a wrong signature"; 2], &["client/4.1.4/c1", "client/4.1/c2"]),
     (Fault::AnswersOnAStream, ["CERTIFICATE on a stream of its own"; 2], &["client/4.1.4/c1"]),
-    (Fault::MindsType13, MALFORMED, &["rfc9261/4/c1"]),
-    (Fault::MindsOddExtensions, MALFORMED, &["rfc9261/5.2.1/c1"]),
-    (Fault::MindsLongRequests, MALFORMED, &["client/4.1.3/c1"]),
-    (Fault::MindsEmptyContexts, MALFORMED, &["rfc9261/4/c2"]),
-    (Fault::MindsLongContexts, MALFORMED, &["rfc9261/4/c2"]),
-    (Fault::MindsWideLengths, MALFORMED, &["client/4.1.3/c2"]),
-    (Fault::MindsFlagsOf(0xf5), UNEXPECTED, &["http2/4.1/c1"]),
-    (Fault::MindsFlagsOf(0xf6), UNEXPECTED, &["server/5.1/c2"]),
+    (Fault::Minds(Oddity::Type13), MALFORMED, &["rfc9261/4/c1"]),
+    (Fault::Minds(Oddity::Extension), MALFORMED, &["rfc9261/5.2.1/c1"]),
+    (Fault::Minds(Oddity::Length), MALFORMED, &["client/4.1.3/c1"]),
+    (Fault::Minds(Oddity::EmptyContext), MALFORMED, &["rfc9261/4/c2"]),
+    (Fault::Minds(Oddity::LongContext), MALFORMED, &["rfc9261/4/c2"]),
+    (Fault::Minds(Oddity::WideLength), MALFORMED, &["client/4.1.3/c2"]),
+    (Fault::Minds(Oddity::Flags), MALFORMED, &["http2/4.1/c1"]),
+    (Fault::Minds(Oddity::Sha384), MALFORMED, &["rfc9261/5.1/c1"]),
+    (Fault::Minds(Oddity::Tls12), MALFORMED, &["rfc9261/5.1/c2"]),
+    (Fault::Declines(Oddity::Type13), DECLINES, &["rfc9261/4/c1"]),
+    (Fault::Declines(Oddity::Extension), DECLINES, &["rfc9261/5.2.1/c1"]),
+    (Fault::Declines(Oddity::EmptyContext), DECLINES, &["rfc9261/4/c2"]),
+    (Fault::Declines(Oddity::LongContext), DECLINES, &["rfc9261/4/c2"]),
+    (Fault::Declines(Oddity::WideLength), DECLINES, &["client/4.1.3/c2"]),
+    (Fault::Declines(Oddity::Flags), DECLINES, &["http2/4.1/c1"]),
+    (Fault::Declines(Oddity::AfterTheUnknown), DECLINES, &["client/3.1/c2"]),
+    (Fault::MindsFlags, UNEXPECTED, &["server/5.1/c2"]),
     (Fault::UsesAnyScheme, ["a signature scheme that was not offered"; 2], &["rfc9261/5.2.2/c1"]),
     (
         Fault::IgnoresAuthorities,
         PRESENTS,
         &["rfc9261/5.2.1/c2", "rfc9261/5.2.1/c4", "rfc9261/5.2.1/c5"],
     ),
-    (Fault::KnowsSha256Only, MALFORMED, &["rfc9261/5.1/c1"]),
-    (Fault::KnowsTls13Only, MALFORMED, &["rfc9261/5.1/c2"]),
     (Fault::IgnoresTheLimit, GOES_ON, &["client/4.1.4/c3"]),
     (Fault::Swallows(Flaw::Empty), GOES_ON, &["client/4.1/c3"]),
     (Fault::Swallows(Flaw::CutLength), GOES_ON, &["client/4.1.1/c1", "client/4.1.2/c1"]),
@@ -286,7 +301,12 @@ const SILENCE: Duration = Duration::from_secs(2);
 const TOGETHER: usize = 16;
 
 async fn red(version: Version) {
-    let world = Arc::new(World::new(SILENCE));
+    let mut world = World::new(SILENCE);
+    if version == Version::Http3 {
+        // Servers' certificates in a frame of their own.
+        world.host.points.server_certificate = 0xf7;
+    }
+    let world = Arc::new(world);
     let places = Arc::new(Semaphore::new(TOGETHER));
     let mut all = JoinSet::new();
     for (fault, reasons, ids) in TABLE {
