@@ -1,80 +1,10 @@
 //! The client under test while it visits, and the steps that cases against it have in common.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use countersign_pki::{Authority, Issued, KeyKind, Leaf};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
+use super::host::Host;
 use crate::authenticator::{Draft, Proof, Request, SCHEMES, Side, check, message};
 use crate::case::{Done, Version, failed, skipped};
-use crate::code_points::CodePoints;
 use crate::identity::{Identity, random_context};
 use crate::raw::{Arrival, Event, Peer, kind, payload};
-
-/// What the tool is while clients visit it.
-#[derive(Debug)]
-pub struct Host {
-    /// Where it listens; port 0 is any.
-    pub address: SocketAddr,
-    /// The name in URLs.
-    pub name: String,
-    /// For TLS.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// For TLS.
-    pub key: PrivateKeyDer<'static>,
-    /// The numbers in use.
-    pub points: CodePoints,
-    /// How long to wait for anything from a client that is there.
-    pub patience: Duration,
-    /// How long to wait for the client to come.
-    pub visit_within: Duration,
-    /// A server whose certificate may be trusted.
-    pub further: Identity,
-    /// The same with an RSA key.
-    pub rsa: Identity,
-    /// One that expired yesterday.
-    pub expired: Identity,
-    /// One of an authority that nobody knows.
-    pub stranger: Identity,
-}
-
-impl Host {
-    /// One with certificates made for the occasion; also the authority to trust, as PEM.
-    pub fn new(
-        address: SocketAddr,
-        points: CodePoints,
-        patience: Duration,
-    ) -> Result<(Self, String), String> {
-        let wrong = |error: countersign_pki::PkiError| error.to_string();
-        let authority = Authority::root("Conformance servers", KeyKind::P256).map_err(wrong)?;
-        let unknown = Authority::root("Nobody's authority", KeyKind::P256).map_err(wrong)?;
-        let further = || Leaf::server("further").dns("further.test");
-        let identity = |issued: Result<Issued, _>| {
-            Identity::issued(&issued.map_err(wrong)?)
-                .ok_or_else(|| "a key that cannot be used".to_owned())
-        };
-        let local = Leaf::server("localhost")
-            .dns("localhost")
-            .ip([127, 0, 0, 1])
-            .ip([0, 0, 0, 0, 0, 0, 0, 1]);
-        let own = authority.issue(&local).map_err(wrong)?;
-        let host = Self {
-            address,
-            name: "localhost".to_owned(),
-            chain: own.chain,
-            key: own.key,
-            points,
-            patience,
-            visit_within: patience,
-            further: identity(authority.issue(&further()))?,
-            rsa: identity(authority.issue(&further().key(KeyKind::Rsa2048)))?,
-            expired: identity(authority.issue(&further().expired()))?,
-            stranger: identity(unknown.issue(&further()))?,
-        };
-        Ok((host, authority.root_pem()))
-    }
-}
 
 /// A client that has come.
 #[derive(Debug)]
@@ -83,11 +13,13 @@ pub struct Guest<'h> {
     pub(super) host: &'h Host,
     /// The stream of its first request.
     pub(super) stream: u64,
+    /// How many connections of the case came before this one.
+    pub(super) round: usize,
 }
 
 impl<'h> Guest<'h> {
-    pub(super) fn new(peer: Peer, host: &'h Host) -> Self {
-        Self { peer, host, stream: 0 }
+    pub(super) fn new(peer: Peer, host: &'h Host, round: usize) -> Self {
+        Self { peer, host, stream: 0, round }
     }
 
     pub(super) fn version(&self) -> Version {

@@ -2,7 +2,6 @@
 
 use super::ClientCase;
 use super::guest::Guest;
-use crate::authenticator::{Draft, Side, decline};
 use crate::case::{Done, cases, failed, skipped};
 use crate::code_points::UNEXPECTED;
 use crate::raw::{Event, H2Frame, is_settings, kind, payload, settings_payload};
@@ -58,70 +57,6 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a valid spontaneous authenticator in a frame with all flags set, and a response",
         "no error"
         => flags;
-    Must "server/5.3/c1" Both:
-        "What does not decode is SERVER_CERTIFICATE_INVALID.",
-        "SERVER_CERTIFICATE with bytes that are no authenticator",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| altered(guest, |_| b"whatever".to_vec());
-    Must "server/5.3/c2" Both:
-        "A wrong signature is SERVER_CERTIFICATE_INVALID.",
-        "an authenticator with a bit of the signature flipped, and the MAC made over that",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| forged(guest, |draft| draft.break_signature = true);
-    Must "server/5.3/c3" Both:
-        "A wrong MAC is SERVER_CERTIFICATE_INVALID.",
-        "an authenticator with the last bit of Finished flipped",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| altered(guest, |mut bytes| {
-            if let Some(last) = bytes.last_mut() {
-                *last ^= 1;
-            }
-            bytes
-        });
-    Must "server/5.3/c4" Both:
-        "An authenticator of another side is SERVER_CERTIFICATE_INVALID.",
-        "an authenticator made with the client's values",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| forged(guest, |draft| (draft.signer, draft.finisher) = (Side::Client, Side::Client));
-    Must "server/5.3/c5" Both:
-        "An authenticator ends with Finished.",
-        "an authenticator with a byte behind it",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| altered(guest, |bytes| [&bytes[..], &[0]].concat());
-    Must "server/5.3/c6" Both:
-        "An authenticator is whole.",
-        "the first 100 bytes of an authenticator",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| altered(guest, |bytes| bytes.into_iter().take(100).collect());
-    Must "server/5.3/c7" Both:
-        "A server that was not asked cannot decline.",
-        "an empty authenticator",
-        "SERVER_CERTIFICATE_INVALID"
-        => empty;
-    Should "server/5.3/c8" Both:
-        "A context is valid once.",
-        "a valid spontaneous authenticator, twice",
-        "SERVER_CERTIFICATE_INVALID"
-        => repeated;
-    Must "rfc9261/5.2.2/c2" Both:
-        "RSASSA-PKCS1-v1_5 is not valid for signatures.",
-        "an authenticator signed with and named rsa_pkcs1_sha256",
-        "SERVER_CERTIFICATE_INVALID"
-        => pkcs1;
-    Must "rfc9261/5.2.2/c3" Both:
-        "The scheme is the one of the signature.",
-        "an authenticator by an ECDSA key on P-256 that names ecdsa_secp384r1_sha384",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| forged(guest, |draft| draft.scheme = 0x0503);
-    Must "rfc9261/5.2.1/c3" Both:
-        "Certificate has only extensions that the ClientHello has.",
-        "an authenticator with an extension that nobody knows",
-        "SERVER_CERTIFICATE_INVALID"
-        => |guest| forged(guest, |draft| {
-            if let Some((_, extensions)) = draft.chain.first_mut() {
-                extensions.push((0xfefe, Vec::new()));
-            }
-        });
 };
 
 async fn value(guest: &mut Guest<'_>) -> Done {
@@ -183,41 +118,4 @@ async fn flags(guest: &mut Guest<'_>) -> Done {
     let kind = guest.host.points.server_certificate.into();
     guest.peer.bytes(&H2Frame::new(kind, 0xff, 0, &authenticator).encode()).await;
     guest.content_in_the_end().await
-}
-
-async fn forged(guest: &mut Guest<'_>, change: fn(&mut Draft<'_>)) -> Done {
-    guest.welcome_to_be_shown().await?;
-    guest.show(&guest.host.further, change).await?;
-    guest.peer.expect_code(guest.invalid()).await
-}
-
-async fn altered(guest: &mut Guest<'_>, change: fn(Vec<u8>) -> Vec<u8>) -> Done {
-    guest.welcome_to_be_shown().await?;
-    let authenticator = change(guest.spontaneous(&guest.host.further, |_| {})?);
-    guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
-    guest.peer.expect_code(guest.invalid()).await
-}
-
-async fn empty(guest: &mut Guest<'_>) -> Done {
-    guest.welcome_to_be_shown().await?;
-    let authenticator = decline(&guest.peer.secrets, Side::Server, &[], &[]);
-    guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
-    guest.peer.expect_code(guest.invalid()).await
-}
-
-async fn repeated(guest: &mut Guest<'_>) -> Done {
-    guest.welcome_to_be_shown().await?;
-    let authenticator = guest.spontaneous(&guest.host.further, |_| {})?;
-    for _ in 0..2 {
-        guest.peer.control(guest.host.points.server_certificate, &authenticator).await;
-    }
-    guest.peer.expect_code(guest.invalid()).await
-}
-
-async fn pkcs1(guest: &mut Guest<'_>) -> Done {
-    guest.welcome_to_be_shown().await?;
-    guest
-        .show(&guest.host.rsa, |draft| (draft.scheme, draft.signed_with) = (0x0401, 0x0401))
-        .await?;
-    guest.peer.expect_code(guest.invalid()).await
 }

@@ -107,6 +107,12 @@ impl Key {
         RsaKeyPair::from_pkcs8(der).ok().map(Self::Rsa)
     }
 
+    /// A P-521 key that signs with SHA-384, which TLS 1.3 has no scheme for; it goes by the name of P-384's.
+    pub fn p521_with_sha384(der: &[u8]) -> Option<Self> {
+        let key = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P521_SHA384_ASN1_SIGNING, der);
+        Some(Self::Ecdsa(key.ok()?, 0x0503))
+    }
+
     /// The schemes that TLS 1.3 allows this key.
     pub fn schemes(&self) -> &[u16] {
         match self {

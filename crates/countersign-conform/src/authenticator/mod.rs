@@ -29,4 +29,16 @@ pub mod message {
     pub fn encode(typ: u8, body: &[u8]) -> Vec<u8> {
         [&[typ][..], &crate::bytes::vector(3, body)].concat()
     }
+
+    /// The whole messages at the beginning of `bytes`.
+    pub(crate) fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let (mut reader, mut messages) = (crate::bytes::Reader(bytes), Vec::new());
+        loop {
+            let whole = reader.0;
+            let Some(body) = reader.take(1).and_then(|_| reader.vector(3)) else {
+                return messages;
+            };
+            messages.push(whole.iter().take(4 + body.len()).copied().collect());
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub struct Peer {
     pub settings: Vec<(u64, u64)>,
     /// Whether TLS resumed a session; not known in QUIC.
     pub resumed: Option<bool>,
+    /// What a client's ClientHello offers in signature_algorithms; nothing of servers.
+    pub offered: Vec<u16>,
     /// Requests that came together with one that was answered; they are next.
     pub unanswered: Vec<Request>,
     /// Requests for no certificate in particular that nothing is left to answer with.
@@ -103,6 +105,7 @@ impl Peer {
             secrets,
             settings,
             resumed,
+            offered: Vec::new(),
             unanswered,
             kept_back: Vec::new(),
             presented: Vec::new(),

@@ -74,6 +74,7 @@ pub(crate) enum Fault {
     ComplainsOfStrangers,
     Skips(&'static [Check]),
     Takes(Shape),
+    TakesAnyScheme,
     TakesRepeatedProofs,
 }
 
@@ -105,6 +106,7 @@ pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fau
         fault,
         points: target.points,
         identity: target.identities.first().unwrap(),
+        offered: target.verifier.supported_verify_schemes().into_iter().map(u16::from).collect(),
         settings: None,
         own: 0,
         contexts: Vec::new(),
@@ -123,6 +125,8 @@ struct Client<'a> {
     fault: Fault,
     points: CodePoints,
     identity: &'a Identity,
+    /// The signature schemes of its ClientHello.
+    offered: Vec<u16>,
     settings: Option<(u64, u64)>,
     own: u64,
     contexts: Vec<Vec<u8>>,
@@ -390,18 +394,21 @@ impl Client<'_> {
         let invalid = self.points.server_certificate_invalid.into();
         let skip = match self.fault {
             Fault::Skips(skip) => skip,
+            Fault::TakesAnyScheme => &[Check::Scheme, Check::Signature],
             _ => &[],
         };
         let taken = self.fault(Fault::Takes(shape(payload)));
-        let (chain, context) = match check(&self.peer.secrets, Side::Server, None, payload, skip) {
-            Ok(Proof::Proven { chain, context, .. }) => (chain, context),
-            Ok(Proof::Declined) => return if taken { Ok(()) } else { Err(invalid) },
-            Err(_) if taken && shape(payload) != Shape::Empty => return Ok(()),
-            Err(_) => return Err(invalid),
-        };
+        let (chain, context, scheme) =
+            match check(&self.peer.secrets, Side::Server, None, payload, skip) {
+                Ok(Proof::Proven { chain, context, scheme }) => (chain, context, scheme),
+                Ok(Proof::Declined) => return if taken { Ok(()) } else { Err(invalid) },
+                Err(_) if taken && shape(payload) != Shape::Empty => return Ok(()),
+                Err(_) => return Err(invalid),
+            };
         let repeated = self.contexts.contains(&context) && !context.is_empty();
         self.contexts.push(context);
         let wrong = self.fault(Fault::RefusesServers)
+            || !self.offered.contains(&scheme) && skip.is_empty()
             || chain.first().is_some_and(|leaf| self.minds_leaf(leaf))
             || repeated && !self.fault(Fault::TakesRepeatedProofs);
         if wrong { Err(invalid) } else { Ok(()) }

@@ -15,6 +15,20 @@ pub(crate) enum Shape {
     Cut,
     /// One message, Finished.
     Empty,
+    /// There is nothing.
+    Nothing,
+    /// Certificate and CertificateVerify.
+    NoFinished,
+    /// Certificate and Finished.
+    NoVerify,
+    /// CertificateVerify before Certificate, which stands before Finished.
+    Swapped,
+    /// A list of certificates without one.
+    NoEntries,
+    /// A leaf that is not X.509.
+    NotX509,
+    /// So many bytes in Finished, which are not those of SHA-256.
+    Finished(usize),
     /// Anything else.
     Odd,
 }
@@ -25,6 +39,10 @@ pub(crate) fn shape(bytes: &[u8]) -> Shape {
     match (&types[..], rest) {
         ([11, 15, 20], []) => body_shape(&messages),
         ([20], []) => Shape::Empty,
+        ([], []) => Shape::Nothing,
+        ([11, 15], []) => Shape::NoFinished,
+        ([11, 20], []) => Shape::NoVerify,
+        ([15, 11, 20], []) => Shape::Swapped,
         ([], [11, ..]) | ([11], [15, ..]) | ([11, 15], [20, ..]) => Shape::Cut,
         ([], _) => Shape::Rubbish,
         _ => Shape::Odd,
@@ -35,10 +53,13 @@ pub(crate) fn shape(bytes: &[u8]) -> Shape {
 fn body_shape(messages: &[(u8, &[u8])]) -> Shape {
     let mut certificate = Reader(messages[0].1);
     certificate.vector(1).unwrap();
-    let leaf = Reader(certificate.vector(3).unwrap()).vector(3);
-    match leaf.map(X509Certificate::from_der) {
-        Some(Ok(_)) => Shape::Whole,
-        Some(Err(_)) | None => Shape::Odd,
+    let Some(list) = certificate.vector(3) else { return Shape::Odd };
+    match (Reader(list).vector(3).map(X509Certificate::from_der), messages[2].1.len()) {
+        (None, _) if list.is_empty() => Shape::NoEntries,
+        (None, _) => Shape::Odd,
+        (Some(Err(_)), _) => Shape::NotX509,
+        (Some(Ok(_)), 32) => Shape::Whole,
+        (Some(Ok(_)), length) => Shape::Finished(length),
     }
 }
 

@@ -14,11 +14,12 @@ use countersign_conform::report::Outcome;
 use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Verdict, Version};
 use countersign_pki::{Authority, Issued, KeyKind, Leaf};
-use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -92,9 +93,25 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
             "server/5.3/c6",
             "server/5.3/c7",
             "server/5.3/c8",
+            "server/5.3/c9",
+            "server/5.3/c10",
+            "server/5.3/c11",
+            "server/5.3/c12",
+            "server/5.3/c13",
+            "server/5.3/c14",
+            "server/5.3/c15",
+            "server/5.3/c16",
+            "server/5.3/c17",
+            "server/5.3/c18",
+            "server/5.3/c19",
+            "server/5.3/c20",
+            "server/5.3/c21",
             "rfc9261/5.2.1/c3",
             "rfc9261/5.2.2/c2",
             "rfc9261/5.2.2/c3",
+            "rfc9261/5.2.2/c4",
+            "rfc9261/5.2.2/c5",
+            "rfc9261/5.2.2/c6",
         ],
     ),
     (Fault::AnotherCode, ["instead of FRAME_SIZE_ERROR"; 2], &["http2/4.2/c1"]),
@@ -194,15 +211,80 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::Takes(Shape::Rubbish), GOES_ON, &["server/5.3/c1"]),
     (Fault::Takes(Shape::Cut), GOES_ON, &["server/5.3/c6"]),
     (Fault::Takes(Shape::Empty), GOES_ON, &["server/5.3/c7"]),
-    (Fault::Skips(&[Check::Signature]), GOES_ON, &["server/5.3/c2"]),
-    (Fault::Skips(&[Check::Finished]), GOES_ON, &["server/5.3/c3"]),
-    (Fault::Skips(&[Check::Signature, Check::Finished]), GOES_ON, &["server/5.3/c4"]),
+    (Fault::Takes(Shape::NoFinished), GOES_ON, &["server/5.3/c13"]),
+    (Fault::Takes(Shape::NoVerify), GOES_ON, &["server/5.3/c14"]),
+    (Fault::Takes(Shape::Swapped), GOES_ON, &["server/5.3/c15"]),
+    (Fault::Takes(Shape::Nothing), GOES_ON, &["server/5.3/c16"]),
+    (Fault::Takes(Shape::NoEntries), GOES_ON, &["server/5.3/c17"]),
+    (Fault::Takes(Shape::NotX509), GOES_ON, &["server/5.3/c18"]),
+    (Fault::Takes(Shape::Finished(0)), ["0 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
+    (Fault::Takes(Shape::Finished(1)), ["1 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
+    (Fault::Takes(Shape::Finished(31)), ["31 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
+    (Fault::Takes(Shape::Finished(33)), ["33 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
+    (
+        Fault::Skips(&[Check::Signature]),
+        GOES_ON,
+        &[
+            "server/5.3/c2",
+            "server/5.3/c9",
+            "server/5.3/c10",
+            "rfc9261/5.2.2/c4",
+            "rfc9261/5.2.2/c5",
+        ],
+    ),
+    (Fault::Skips(&[Check::Finished]), GOES_ON, &["server/5.3/c3", "server/5.3/c11"]),
+    (
+        Fault::Skips(&[Check::Signature, Check::Finished]),
+        GOES_ON,
+        &["server/5.3/c4", "server/5.3/c12", "server/5.3/c20"],
+    ),
     (Fault::Skips(&[Check::Trailing]), GOES_ON, &["server/5.3/c5"]),
     (Fault::TakesRepeatedProofs, GOES_ON, &["server/5.3/c8"]),
     (Fault::Skips(&[Check::Scheme]), GOES_ON, &["rfc9261/5.2.2/c2"]),
     (Fault::Skips(&[Check::Scheme, Check::Signature]), GOES_ON, &["rfc9261/5.2.2/c3"]),
-    (Fault::Skips(&[Check::Extensions]), GOES_ON, &["rfc9261/5.2.1/c3"]),
+    (Fault::Skips(&[Check::Extensions]), GOES_ON, &["rfc9261/5.2.1/c3", "server/5.3/c19"]),
+    (Fault::TakesAnyScheme, GOES_ON, &["rfc9261/5.2.2/c6"]),
 ];
+
+/// A verifier that knows a scheme less.
+#[derive(Debug)]
+struct WithoutEd25519(Arc<dyn ServerCertVerifier>);
+
+impl ServerCertVerifier for WithoutEd25519 {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let all = self.0.supported_verify_schemes();
+        all.into_iter().filter(|scheme| *scheme != SignatureScheme::ED25519).collect()
+    }
+}
 
 /// A visitor, who leaves with its case.
 struct Visitor(JoinHandle<()>);
@@ -216,7 +298,7 @@ impl Drop for Visitor {
 /// The tool, and what a client needs to visit it.
 struct World {
     host: Host,
-    verifier: Arc<WebPkiServerVerifier>,
+    verifier: Arc<dyn ServerCertVerifier>,
     alice: Issued,
 }
 
@@ -305,6 +387,8 @@ async fn red(version: Version) {
     if version == Version::Http3 {
         // Servers' certificates in a frame of their own.
         world.host.points.server_certificate = 0xf7;
+    } else {
+        world.verifier = Arc::new(WithoutEd25519(world.verifier));
     }
     let world = Arc::new(world);
     let places = Arc::new(Semaphore::new(TOGETHER));
