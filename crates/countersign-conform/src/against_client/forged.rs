@@ -258,7 +258,7 @@ async fn another_length(guest: &mut Guest<'_>) -> Done {
 }
 
 /// Says of a failure which of several things was tried.
-fn told(what: &str, tried: Done) -> Done {
+pub(super) fn told(what: &str, tried: Done) -> Done {
     tried.map_err(|stop| match stop {
         Stop::Failed(how) => Stop::Failed(format!("{what}: {how}")),
         Stop::Skipped(_) => stop,

@@ -5,6 +5,7 @@ mod forged;
 mod frames;
 mod guest;
 mod host;
+mod malformed;
 mod origins;
 mod requests;
 mod servers;
@@ -39,6 +40,7 @@ fn suites(id: &str) -> Suites {
 /// On how many connections a case is tried, one after the other.
 fn rounds(id: &str) -> usize {
     match id {
+        "client/4.1.1/c5" | "client/4.1.2/c5" => malformed::INSIDE.len(),
         "rfc9261/4/c2" => answers::CONTEXTS.len(),
         "server/5.3/c20" => forged::PLACES,
         "server/5.3/c21" => forged::LENGTHS.len(),
@@ -48,9 +50,17 @@ fn rounds(id: &str) -> usize {
 
 /// All cases, in the order in which they are run.
 pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
-    [answers::CASES, requests::CASES, frames::CASES, servers::CASES, forged::CASES, origins::CASES]
-        .into_iter()
-        .flatten()
+    [
+        answers::CASES,
+        requests::CASES,
+        malformed::CASES,
+        frames::CASES,
+        servers::CASES,
+        forged::CASES,
+        origins::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Runs the cases that `chosen` picks by their id over one version, and tells of each. `invite` is told the URL to be

@@ -4,7 +4,7 @@ use super::ClientCase;
 use super::guest::{Guest, good_request, request_with};
 use crate::authenticator::{Proof, Request, Side, check, message};
 use crate::case::{Done, cases, failed, skipped};
-use crate::code_points::{MALFORMED, UNEXPECTED};
+use crate::code_points::UNEXPECTED;
 use crate::identity::random_context;
 use crate::raw::{Arrival, Event};
 
@@ -19,51 +19,6 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "AUTHENTICATOR_REQUESTS without a payload",
         "a connection error"
         => empty;
-    Must "client/4.1.1/c1" Http2:
-        "A payload with a cut length is PROTOCOL_ERROR.",
-        "a request, and half a length behind it",
-        "PROTOCOL_ERROR"
-        => |guest| malformed(guest, |list| [&list[..], &[0x40]].concat());
-    Must "client/4.1.2/c1" Http3:
-        "A payload with a cut length is H3_MESSAGE_ERROR.",
-        "a request, and half a length behind it",
-        "H3_MESSAGE_ERROR"
-        => |guest| malformed(guest, |list| [&list[..], &[0x40]].concat());
-    Must "client/4.1.1/c2" Http2:
-        "A length beyond the frame is PROTOCOL_ERROR.",
-        "a request without its last byte",
-        "PROTOCOL_ERROR"
-        => |guest| malformed(guest, without_the_last);
-    Must "client/4.1.2/c2" Http3:
-        "A length beyond the frame is H3_MESSAGE_ERROR.",
-        "a request without its last byte",
-        "H3_MESSAGE_ERROR"
-        => |guest| malformed(guest, without_the_last);
-    Must "client/4.1.1/c3" Http2:
-        "A malformed request is PROTOCOL_ERROR.",
-        "a request whose message is shorter than it says",
-        "PROTOCOL_ERROR"
-        => |guest| bad_request(guest, shorter_than_it_says);
-    Must "client/4.1.2/c3" Http3:
-        "A malformed request is H3_MESSAGE_ERROR.",
-        "a request whose message is shorter than it says",
-        "H3_MESSAGE_ERROR"
-        => |guest| bad_request(guest, shorter_than_it_says);
-    Must "client/4.1.3/c3" Both:
-        "What the list holds are requests.",
-        "a message of another handshake type",
-        "PROTOCOL_ERROR in HTTP/2, H3_MESSAGE_ERROR in HTTP/3"
-        => |guest| bad_request(guest, |mut bytes| {
-            if let Some(typ) = bytes.first_mut() {
-                *typ = message::CERTIFICATE;
-            }
-            bytes
-        });
-    Must "client/4.1.3/c4" Both:
-        "The length is the one of the request.",
-        "a request with a byte behind its end",
-        "PROTOCOL_ERROR in HTTP/2, H3_MESSAGE_ERROR in HTTP/3"
-        => |guest| bad_request(guest, |bytes| [&bytes[..], &[0]].concat());
     Robustness "rfc9261/4/c3" Both:
         "A context is not used twice on a connection.",
         "a request, and when it is answered another one with the same context",
@@ -79,6 +34,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a request with an extension twice",
         "a connection error or an empty authenticator"
         => twice;
+    Must "client/3/c2" Both:
+        "A client does not answer a server that announced nothing.",
+        "SETTINGS without the setting, then a request",
+        "no CERTIFICATE; silence will do, and so will the end of the connection"
+        => never_answers;
     Robustness "client/3.1/c3" Both:
         "A server that announced nothing does not ask.",
         "SETTINGS without the setting, then a request",
@@ -100,34 +60,6 @@ async fn empty(guest: &mut Guest<'_>) -> Done {
     guest.welcome_to_be_asked().await?;
     guest.peer.control(guest.host.points.requests, b"").await;
     guest.complains().await
-}
-
-async fn malformed(guest: &mut Guest<'_>, change: fn(Vec<u8>) -> Vec<u8>) -> Done {
-    guest.welcome_to_be_asked().await?;
-    let list = change(Request::encode_list(&[good_request()]));
-    guest.peer.control(guest.host.points.requests, &list).await;
-    guest.peer.expect_error(MALFORMED).await
-}
-
-async fn bad_request(guest: &mut Guest<'_>, change: fn(Vec<u8>) -> Vec<u8>) -> Done {
-    guest.welcome_to_be_asked().await?;
-    let mut request = good_request();
-    request.bytes = change(request.bytes);
-    guest.ask(&[request]).await;
-    guest.peer.expect_error(MALFORMED).await
-}
-
-fn without_the_last(mut list: Vec<u8>) -> Vec<u8> {
-    list.pop();
-    list
-}
-
-/// The message's own length is off by one, the length in the list is right.
-fn shorter_than_it_says(mut bytes: Vec<u8>) -> Vec<u8> {
-    if let Some(length) = bytes.get_mut(3) {
-        *length = length.wrapping_add(1);
-    }
-    bytes
 }
 
 async fn repeated(guest: &mut Guest<'_>) -> Done {
@@ -168,6 +100,19 @@ async fn declined_or_refused(guest: &mut Guest<'_>, request: Request) -> Done {
                 Proof::Proven { .. } => failed("the client presented a certificate"),
             }
         }
+    }
+}
+
+async fn never_answers(guest: &mut Guest<'_>) -> Done {
+    guest.welcome_with(&[]).await?;
+    guest.ask(&[good_request()]).await;
+    // No response, which a client over HTTP/3 might read first, and leave.
+    let kind = u64::from(guest.host.points.certificate);
+    let answer =
+        |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
+    match guest.peer.event(answer).await {
+        Event::Arrived(_) => failed("the client answered with CERTIFICATE"),
+        Event::Closed(_) | Event::Silence => Ok(()),
     }
 }
 

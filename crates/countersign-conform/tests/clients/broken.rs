@@ -64,6 +64,7 @@ pub(crate) enum Fault {
     NeedsNoAlgorithms,
     TakesTwins,
     NeedsNoNegotiation,
+    AnswersAnybody,
     // Frames.
     IgnoresStrays,
     IgnoresOpenBlocks,
@@ -278,14 +279,15 @@ impl Client<'_> {
 
     async fn take_requests(&mut self, payload: &[u8]) -> Result<(), u64> {
         let announced = self.settings.is_some_and(|(client, _)| client > 0);
-        if !announced {
+        if !announced && !self.fault(Fault::AnswersAnybody) {
             let lax = self.fault(Fault::NeedsNoNegotiation);
             return if lax { Ok(()) } else { self.error(UNEXPECTED) };
         }
         if flaw(payload).is_some_and(|flaw| self.fault(Fault::Swallows(flaw))) {
             return Ok(());
         }
-        let Ok(requests) = Request::parse_list(payload) else {
+        let Some(requests) = Request::parse_list(payload).ok().filter(|_| flaw(payload).is_none())
+        else {
             return self.error(MALFORMED);
         };
         if requests.len() as u64 > LIMIT && !self.fault(Fault::IgnoresTheLimit) {

@@ -90,8 +90,20 @@ pub(crate) enum Flaw {
     LongerThanItsPlace,
     /// A message that is shorter than its place in the list.
     ShorterThanItsPlace,
-    /// What this tells no more of.
-    Odd,
+    /// An element of length 0.
+    ZeroLength,
+    /// One that no frame could have.
+    HugeLength,
+    /// A context that goes on beyond the request.
+    ContextBeyond,
+    /// Extensions that go on beyond the request.
+    ListBeyond,
+    /// An extension that goes on beyond the list.
+    ExtensionBeyond,
+    /// Bytes behind the extensions.
+    BytesInside,
+    /// signature_algorithms of an odd length.
+    OddAlgorithms,
 }
 
 pub(crate) fn flaw(payload: &[u8]) -> Option<Flaw> {
@@ -101,6 +113,9 @@ pub(crate) fn flaw(payload: &[u8]) -> Option<Flaw> {
     let mut list = Reader(payload);
     while !list.is_empty() {
         let Some(length) = list.varint() else { return Some(Flaw::CutLength) };
+        if length == 0 || length == (1 << 62) - 1 {
+            return Some(if length == 0 { Flaw::ZeroLength } else { Flaw::HugeLength });
+        }
         let place = usize::try_from(length).ok().and_then(|length| list.take(length));
         let Some(place) = place else { return Some(Flaw::BeyondFrame) };
         if let Some(flaw) = flaw_of_one(place) {
@@ -113,8 +128,7 @@ pub(crate) fn flaw(payload: &[u8]) -> Option<Flaw> {
 fn flaw_of_one(place: &[u8]) -> Option<Flaw> {
     let mut reader = Reader(place);
     let requests = [message::CERTIFICATE_REQUEST, message::CLIENT_CERTIFICATE_REQUEST];
-    let Some(typ) = reader.number(1) else { return Some(Flaw::Odd) };
-    if !requests.map(u64::from).contains(&typ) {
+    if !reader.number(1).is_some_and(|typ| requests.map(u64::from).contains(&typ)) {
         return Some(Flaw::OtherType);
     }
     let Some(body) = reader.vector(3) else { return Some(Flaw::LongerThanItsPlace) };
@@ -126,17 +140,20 @@ fn flaw_of_one(place: &[u8]) -> Option<Flaw> {
 
 fn flaw_inside(body: &[u8]) -> Option<Flaw> {
     let mut body = Reader(body);
-    let (Some(_), Some(list)) = (body.vector(1), body.vector(2)) else { return Some(Flaw::Odd) };
+    if body.vector(1).is_none() {
+        return Some(Flaw::ContextBeyond);
+    }
+    let Some(list) = body.vector(2) else { return Some(Flaw::ListBeyond) };
     if !body.is_empty() {
-        return Some(Flaw::Odd);
+        return Some(Flaw::BytesInside);
     }
     let mut list = Reader(list);
     while !list.is_empty() {
         let (Some(typ), Some(contents)) = (list.number(2), list.vector(2)) else {
-            return Some(Flaw::Odd);
+            return Some(Flaw::ExtensionBeyond);
         };
         if typ == u64::from(extension::SIGNATURE_ALGORITHMS) && contents.len() % 2 != 0 {
-            return Some(Flaw::Odd);
+            return Some(Flaw::OddAlgorithms);
         }
     }
     None

@@ -53,6 +53,9 @@ const DECLINES: Reason = ["the client declined, but presents a certificate"; 2];
 /// It presents what it should not.
 const PRESENTS: Reason = ["the client presented a certificate"; 2];
 
+/// The cases of requests that are malformed inside.
+const INSIDE: &[&str] = &["client/4.1.1/c5", "client/4.1.2/c5"];
+
 /// Each fault, a part of the reason that is told, and the cases that it turns red, over all versions that they are for.
 const TABLE: &[(Fault, Reason, &[&str])] = &[
     (
@@ -77,6 +80,8 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
             "client/4.1.2/c1",
             "client/4.1.2/c2",
             "client/4.1.2/c3",
+            "client/4.1.1/c5",
+            "client/4.1.2/c5",
             "client/4.1.3/c3",
             "client/4.1.3/c4",
         ],
@@ -194,6 +199,30 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::Swallows(Flaw::LongerThanItsPlace), GOES_ON, &["client/4.1.1/c3", "client/4.1.2/c3"]),
     (Fault::Swallows(Flaw::OtherType), GOES_ON, &["client/4.1.3/c3"]),
     (Fault::Swallows(Flaw::ShorterThanItsPlace), GOES_ON, &["client/4.1.3/c4"]),
+    (
+        Fault::Swallows(Flaw::ContextBeyond),
+        ["a context beyond the end of the request: the con"; 2],
+        INSIDE,
+    ),
+    (
+        Fault::Swallows(Flaw::ListBeyond),
+        ["extensions beyond the end of the request: the con"; 2],
+        INSIDE,
+    ),
+    (
+        Fault::Swallows(Flaw::ExtensionBeyond),
+        ["an extension beyond the end of the list: the con"; 2],
+        INSIDE,
+    ),
+    (Fault::Swallows(Flaw::BytesInside), ["bytes behind the extensions: the con"; 2], INSIDE),
+    (
+        Fault::Swallows(Flaw::OddAlgorithms),
+        ["signature_algorithms of an odd length: the con"; 2],
+        INSIDE,
+    ),
+    (Fault::Swallows(Flaw::ZeroLength), ["an element of length 0: the con"; 2], INSIDE),
+    (Fault::Swallows(Flaw::HugeLength), ["an element of length 2^62-1: the con"; 2], INSIDE),
+    (Fault::AnswersAnybody, ["the client answered with CERTIFICATE"; 2], &["client/3/c2"]),
     (Fault::TakesRepeatedContexts, GOES_ON, &["rfc9261/4/c3"]),
     (Fault::NeedsNoAlgorithms, ["a signature scheme that was not offered"; 2], &["rfc9261/7.1/c1"]),
     (Fault::TakesTwins, PRESENTS, &["rfc9261/4/c4"]),
