@@ -23,13 +23,15 @@ pub enum Suites {
     Any,
     /// TLS 1.2 with SHA-256, and with the extended master secret, which rustls always has.
     Tls12,
+    /// The same with SHA-384.
+    Tls12Sha384,
 }
 
 impl Suites {
     fn versions(self) -> [&'static SupportedProtocolVersion; 1] {
         match self {
             Self::Of(_) | Self::Any => [&TLS13],
-            Self::Tls12 => [&TLS12],
+            Self::Tls12 | Self::Tls12Sha384 => [&TLS12],
         }
     }
 }
@@ -41,6 +43,10 @@ fn provider(suites: Suites) -> Arc<CryptoProvider> {
         Suites::Tls12 => vec![
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ],
+        Suites::Tls12Sha384 => vec![
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
         ],
         Suites::Of(Hash::Sha256) => vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,

@@ -90,6 +90,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a request on a connection of TLS 1.2",
         "a valid authenticator, empty or not"
         => |guest| answers(guest, message::CLIENT_CERTIFICATE_REQUEST);
+    Robustness "rfc9261/5.1/c3" Http2:
+        "The exported values of TLS 1.2 are as long as the hash of its PRF.",
+        "a request on a connection of TLS 1.2 with SHA-384",
+        "a valid authenticator, empty or not"
+        => |guest| answers(guest, message::CLIENT_CERTIFICATE_REQUEST);
     Must "rfc9261/5.2.1/c4" Both:
         "The certificates of a chain are signed with what signature_algorithms_cert offers.",
         "a request whose signature_algorithms_cert has a scheme that nobody signs with",

@@ -1,5 +1,6 @@
 //! The client under test while it visits, and the steps that cases against it have in common.
 
+use super::announcements::TakenBack;
 use super::host::Host;
 use crate::authenticator::{Draft, Proof, Request, SCHEMES, Side, check, message};
 use crate::case::{Done, Version, failed, skipped};
@@ -15,11 +16,13 @@ pub struct Guest<'h> {
     pub(super) stream: u64,
     /// How many connections of the case came before this one.
     pub(super) round: usize,
+    /// What clients took back in earlier cases.
+    pub(super) taken_back: Vec<TakenBack>,
 }
 
 impl<'h> Guest<'h> {
     pub(super) fn new(peer: Peer, host: &'h Host, round: usize) -> Self {
-        Self { peer, host, stream: 0, round }
+        Self { peer, host, stream: 0, round, taken_back: Vec::new() }
     }
 
     pub(super) fn version(&self) -> Version {
@@ -145,6 +148,12 @@ impl<'h> Guest<'h> {
             self.exchange(&good_request()).await?;
         }
         self.content().await
+    }
+
+    /// Whether a setting that the client announced above 0 is 0 in later SETTINGS of what has come until now.
+    pub(super) fn takes_back(&mut self, setting: u16) -> bool {
+        let announced = self.peer.setting(setting).is_some_and(|value| value > 0);
+        announced && self.peer.later_settings().contains(&(setting.into(), 0))
     }
 
     /// The connection ends with some error.

@@ -1,5 +1,6 @@
 //! Cases against a client, which visits the tool: one connection for each case, and for each thing that it tries.
 
+mod announcements;
 mod answers;
 mod forged;
 mod frames;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use self::announcements::TakenBack;
 pub use self::guest::Guest;
 pub use self::host::Host;
 use crate::authenticator::Hash;
@@ -33,6 +35,7 @@ fn suites(id: &str) -> Suites {
     match id {
         "rfc9261/5.1/c1" => Suites::Of(Hash::Sha384),
         "rfc9261/5.1/c2" => Suites::Tls12,
+        "rfc9261/5.1/c3" => Suites::Tls12Sha384,
         _ => Suites::Of(Hash::Sha256),
     }
 }
@@ -58,6 +61,7 @@ pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
         servers::CASES,
         forged::CASES,
         origins::CASES,
+        announcements::CASES,
     ]
     .into_iter()
     .flatten()
@@ -72,7 +76,7 @@ pub async fn run<I>(
     mut invite: impl FnMut(&str, Version) -> Result<I, String>,
     mut tell: impl FnMut(&Outcome),
 ) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut taken_back) = (Vec::new(), Vec::new());
     for case in cases() {
         if !case.about.over.includes(version) || !chosen(case.about.id) {
             continue;
@@ -80,7 +84,8 @@ pub async fn run<I>(
         let began = Instant::now();
         let mut done = Ok(());
         for round in 0..rounds(case.about.id) {
-            done = done.and(try_one(host, version, case, round, &mut invite).await);
+            done =
+                done.and(try_one(host, version, case, round, &mut taken_back, &mut invite).await);
             if done.is_err() {
                 break;
             }
@@ -98,6 +103,7 @@ async fn try_one<I>(
     version: Version,
     case: &ClientCase,
     round: usize,
+    taken_back: &mut Vec<TakenBack>,
     invite: &mut impl FnMut(&str, Version) -> Result<I, String>,
 ) -> Done {
     let id = case.about.id;
@@ -112,7 +118,11 @@ async fn try_one<I>(
         return skipped(format!("nobody came within {:?}", host.visit_within));
     };
     let mut guest = Guest::new(arrived?, host, round);
+    guest.taken_back.clone_from(taken_back);
     let tried = timeout(CASE_LIMIT, (case.run)(&mut guest)).await;
+    for setting in [host.points.client_cert_auth, host.points.server_cert_auth] {
+        taken_back.extend(guest.takes_back(setting).then_some((setting, id)));
+    }
     guest.goodbye().await;
     tried.unwrap_or_else(|_| failed(format!("it was not over within {CASE_LIMIT:?}")))
 }

@@ -65,6 +65,7 @@ impl Visit<'_> {
         let hash = match suites {
             Suites::Of(hash) => hash,
             Suites::Tls12 | Suites::Any => Hash::Sha256,
+            Suites::Tls12Sha384 => Hash::Sha384,
         };
         self.connect_with(self.tls(suites)?, hash).await
     }

@@ -27,6 +27,7 @@ pub struct Peer {
     pub secrets: Secrets,
     /// What the peer announced in its first SETTINGS.
     pub settings: Vec<(u64, u64)>,
+    later_settings: Vec<(u64, u64)>,
     /// Whether TLS resumed a session; not known in QUIC.
     pub resumed: Option<bool>,
     /// What a client's ClientHello offers in signature_algorithms; nothing of servers.
@@ -104,6 +105,7 @@ impl Peer {
             points,
             secrets,
             settings,
+            later_settings: Vec::new(),
             resumed,
             offered: Vec::new(),
             unanswered,
@@ -152,6 +154,14 @@ impl Peer {
             .iter()
             .find(|(known, _)| *known == u64::from(identifier))
             .map(|(_, value)| *value)
+    }
+
+    /// What the peer announced in all SETTINGS frames behind its first that have come until now.
+    pub fn later_settings(&mut self) -> &[(u64, u64)] {
+        while let Some(frame) = self.came(kind::SETTINGS) {
+            self.later_settings.extend(parse_settings(self.version, &frame).unwrap_or_default());
+        }
+        &self.later_settings
     }
 
     /// The first of what satisfies `wanted` and was not asked for yet.

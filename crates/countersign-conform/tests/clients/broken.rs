@@ -13,7 +13,7 @@ use countersign_conform::code_points::{
 };
 use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
-    Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload,
+    Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload, settings_payload,
 };
 use countersign_conform::tls::Suites;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     // Settings.
     AnnouncesNothing,
     AnnouncesServerTwo,
+    /// It takes this setting back when it answers.
+    TakesBack(u16),
+    /// It takes back that it can be asked, when it answers a request with an odd extension.
+    TakesBackOnce,
     LetsServerSettingBeAnything,
     LetsTakeBack,
     TakesSecondSettings,
@@ -114,7 +118,7 @@ pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fau
         answered: 0,
         held: Vec::new(),
         open_block: false,
-        tls12: suites == Suites::Tls12,
+        tls12: [Suites::Tls12, Suites::Tls12Sha384].contains(&suites),
         flags: 0,
         unknown: 0,
     };
@@ -302,6 +306,16 @@ impl Client<'_> {
             answers.push(self.authenticator(request, declines));
         }
         self.send(answers, requests.len()).await;
+        let odd = requests.iter().any(|request| self.is(Oddity::Extension, request, false));
+        let setting = match self.fault {
+            Fault::TakesBack(setting) => Some(setting),
+            Fault::TakesBackOnce if odd => Some(self.points.client_cert_auth),
+            _ => None,
+        };
+        if let Some(setting) = setting {
+            let payload = settings_payload(self.peer.version, &[(setting.into(), 0)]);
+            self.peer.control(kind::SETTINGS, &payload).await;
+        }
         Ok(())
     }
 

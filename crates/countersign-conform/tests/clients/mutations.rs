@@ -140,6 +140,8 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     ),
     (Fault::AnnouncesNothing, ["the client announced nothing"; 2], &["client/3.1/c1"]),
     (Fault::AnnouncesServerTwo, ["the client announced 2"; 2], &["server/4/c1"]),
+    (Fault::TakesBack(0xff0c), ["the client took its announcement back"; 2], &["client/3.1/c5"]),
+    (Fault::TakesBack(0xff0d), ["the client took its announcement back"; 2], &["server/3.1/c2"]),
     (Fault::LetsServerSettingBeAnything, GOES_ON, &["server/4/c2", "server/3.1/c1"]),
     (Fault::LetsTakeBack, GOES_ON, &["client/3.1/c4"]),
     (Fault::TakesSecondSettings, GOES_ON, &["http3/7.2.4/c1"]),
@@ -176,8 +178,8 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::Minds(Oddity::LongContext), MALFORMED, &["rfc9261/4/c2"]),
     (Fault::Minds(Oddity::WideLength), MALFORMED, &["client/4.1.3/c2"]),
     (Fault::Minds(Oddity::Flags), MALFORMED, &["http2/4.1/c1"]),
-    (Fault::Minds(Oddity::Sha384), MALFORMED, &["rfc9261/5.1/c1"]),
-    (Fault::Minds(Oddity::Tls12), MALFORMED, &["rfc9261/5.1/c2"]),
+    (Fault::Minds(Oddity::Sha384), MALFORMED, &["rfc9261/5.1/c1", "rfc9261/5.1/c3"]),
+    (Fault::Minds(Oddity::Tls12), MALFORMED, &["rfc9261/5.1/c2", "rfc9261/5.1/c3"]),
     (Fault::Declines(Oddity::Type13), DECLINES, &["rfc9261/4/c1"]),
     (Fault::Declines(Oddity::Extension), DECLINES, &["rfc9261/5.2.1/c1"]),
     (Fault::Declines(Oddity::EmptyContext), DECLINES, &["rfc9261/4/c2"]),
@@ -377,6 +379,7 @@ impl World {
             let suites = match case {
                 "rfc9261-5.1-c1" => Suites::Of(Hash::Sha384),
                 "rfc9261-5.1-c2" => Suites::Tls12,
+                "rfc9261-5.1-c3" => Suites::Tls12Sha384,
                 _ => Suites::Of(Hash::Sha256),
             };
             let target = self.target(port.parse().unwrap());
@@ -450,6 +453,16 @@ async fn every_fault_is_seen_over_http2() {
 #[tokio::test]
 async fn every_fault_is_seen_over_http3() {
     red(Version::Http3).await;
+}
+
+#[tokio::test]
+async fn what_is_taken_back_in_another_case_is_noticed() {
+    let world = World::new(SILENCE);
+    let chosen = |id: &str| ["rfc9261/5.2.1/c1", "client/3.1/c5"].contains(&id);
+    let outcomes = world.outcomes(Version::Http2, Fault::TakesBackOnce, chosen).await;
+    assert_eq!(outcomes[0].verdict, Verdict::Pass);
+    let line = outcomes[1].line();
+    assert!(line.starts_with("fail") && line.ends_with("in the case rfc9261/5.2.1/c1"), "{line}");
 }
 
 #[test]
