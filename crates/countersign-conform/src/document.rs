@@ -37,8 +37,8 @@ countersign conform client --listen 127.0.0.1:0 --write-ca ca.pem \\
     --command 'exec my-client {http} --cacert ca.pem --identity alice.pem,alice.key {url}'
 ```
 
-The command is started for each case and has to send one GET to the URL over one connection; `{http}` is `--http2` or `--http3`. It
-may be killed when the case is over. Without `--command` the URLs are printed for somebody to visit. The client should have an
+The command is started for each case, for some cases several times, and has to send one GET to the URL over one connection;
+`{http}` is `--http2` or `--http3`. It may be killed when the case is over. Without `--command` the URLs are printed for somebody to visit. The client should have an
 identity to present and take at least four requests at a time.
 
 ## Verdicts

@@ -1,5 +1,7 @@
 //! Requests that a client has to answer, and how.
 
+use std::collections::VecDeque;
+
 use super::ClientCase;
 use super::guest::{Guest, good_request, request_with};
 use crate::authenticator::{Proof, Request, SCHEMES, extension, message, scheme_name};
@@ -55,6 +57,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "eight requests, each when the one before is answered",
         "eight valid answers"
         => again_and_again;
+    Robustness "client/4.1/c4" Both:
+        "An answer makes room for another request.",
+        "as many requests as the client allows, and then one for each answer, four in all",
+        "valid answers in this order"
+        => replenished;
     Must "rfc9261/5.2.2/c1" Both:
         "The scheme of a signature is one that the request offers.",
         "requests that offer one scheme each",
@@ -176,6 +183,26 @@ async fn again_and_again(guest: &mut Guest<'_>) -> Done {
     guest.welcome_to_be_asked().await?;
     for _ in 0..8 {
         guest.exchange(&good_request()).await?;
+    }
+    guest.content().await
+}
+
+async fn replenished(guest: &mut Guest<'_>) -> Done {
+    let limit = guest.welcome_to_be_asked().await?;
+    if limit > 200 {
+        return skipped(format!("the client takes {limit} requests"));
+    }
+    let mut outstanding: VecDeque<_> = (0..limit).map(|_| good_request()).collect();
+    guest.ask(outstanding.make_contiguous()).await;
+    let mut more = 4;
+    while let Some(oldest) = outstanding.pop_front() {
+        guest.answer(&oldest).await?;
+        if more > 0 {
+            more -= 1;
+            let request = good_request();
+            guest.ask(std::slice::from_ref(&request)).await;
+            outstanding.push_back(request);
+        }
     }
     guest.content().await
 }

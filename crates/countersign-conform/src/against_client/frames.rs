@@ -32,7 +32,17 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "A frame that could not be kept is refused at its header.",
         "the header of AUTHENTICATOR_REQUESTS of one gibibyte",
         "a connection error"
-        => too_long_h3;
+        => |guest| too_long_h3(guest, 1 << 30);
+    Robustness "client/5.5/c2" Http3:
+        "A frame whose length no count of bytes can reach is refused at its header.",
+        "the header of AUTHENTICATOR_REQUESTS of 2^62-1 bytes",
+        "a connection error"
+        => |guest| too_long_h3(guest, (1 << 62) - 1);
+    Robustness "client/3.1/c6" Http2:
+        "A server must not take its announcement back, not even in the same frame.",
+        "SETTINGS with the value 1, and behind it 0",
+        "a connection error"
+        => taken_back_at_once;
     Robustness "client/3.1/c4" Http2:
         "A server must not take its announcement back.",
         "SETTINGS with the value 1, and later with 0",
@@ -80,10 +90,16 @@ async fn too_long_h2(guest: &mut Guest<'_>) -> Done {
     guest.peer.expect_error(TOO_LONG).await
 }
 
-async fn too_long_h3(guest: &mut Guest<'_>) -> Done {
+async fn too_long_h3(guest: &mut Guest<'_>, length: usize) -> Done {
     guest.welcome_to_be_asked().await?;
-    let header = guest.peer.header(guest.host.points.requests, 1 << 30);
+    let header = guest.peer.header(guest.host.points.requests, length);
     guest.peer.bytes(&header).await;
+    guest.complains().await
+}
+
+async fn taken_back_at_once(guest: &mut Guest<'_>) -> Done {
+    let setting = guest.host.points.client_cert_auth.into();
+    guest.peer.announce(&[(setting, 1), (setting, 0)]).await;
     guest.complains().await
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_pki::{Authority, Issued, KeyKind, Leaf};
+use countersign_pki::{Authority, Issued, KeyKind, Leaf, PkiError};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::authenticator::Key;
@@ -49,6 +49,12 @@ pub struct Host {
     pub stranger: Identity,
     /// One whose P-521 key signs with SHA-384, which no scheme of TLS 1.3 is for.
     pub p521_with_sha384: Identity,
+    /// One with three authorities behind it.
+    pub deep: Identity,
+    /// One whose authenticator is longer than frames of HTTP/2 are without further agreement.
+    pub great: Identity,
+    /// One of an authority that has the name of the trusted one, and another key.
+    pub namesake: Identity,
     /// One for each kind of keys: together they can sign with all schemes of the tool.
     pub kinds: Vec<Identity>,
 }
@@ -61,7 +67,10 @@ impl Host {
         patience: Duration,
     ) -> Result<(Self, String), String> {
         let wrong = |error: countersign_pki::PkiError| error.to_string();
-        let authority = Authority::root("Conformance servers", KeyKind::P256).map_err(wrong)?;
+        let root = || Authority::root("Conformance servers", KeyKind::P256).map_err(wrong);
+        let (authority, namesake) = (root()?, root()?);
+        let deep = below(&authority, KeyKind::P256).map_err(wrong)?;
+        let great = below(&authority, KeyKind::MlDsa87).map_err(wrong)?;
         let unknown = Authority::root("Nobody's authority", KeyKind::P256).map_err(wrong)?;
         let further = || Leaf::server("further").dns("further.test");
         let identity = |issued: Result<Issued, _>| {
@@ -90,11 +99,20 @@ impl Host {
             rsa: identity(authority.issue(&further().key(KeyKind::Rsa2048)))?,
             expired: identity(authority.issue(&further().expired()))?,
             stranger: identity(unknown.issue(&further()))?,
+            deep: identity(deep.issue(&further()))?,
+            great: identity(great.issue(&further().key(KeyKind::MlDsa87)))?,
+            namesake: identity(namesake.issue(&further()))?,
             p521_with_sha384,
             kinds: KINDS.into_iter().map(of_kind).collect::<Result<_, _>>()?,
         };
         Ok((host, authority.root_pem()))
     }
+}
+
+/// The last of three authorities below another.
+fn below(root: &Authority, key: KeyKind) -> Result<Authority, PkiError> {
+    let first = root.intermediate("Conformance servers 1", key)?;
+    first.intermediate("Conformance servers 2", key)?.intermediate("Conformance servers 3", key)
 }
 
 fn unusable() -> String {

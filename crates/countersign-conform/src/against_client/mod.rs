@@ -10,6 +10,8 @@ mod malformed;
 mod origins;
 mod requests;
 mod servers;
+mod shown;
+mod streams;
 
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ const CASE_LIMIT: Duration = Duration::from_secs(60);
 /// What the connections of a case may have.
 fn suites(id: &str) -> Suites {
     match id {
-        "rfc9261/5.1/c1" => Suites::Of(Hash::Sha384),
+        "rfc9261/5.1/c1" | "rfc9261/5.1/c5" => Suites::Of(Hash::Sha384),
         "rfc9261/5.1/c2" => Suites::Tls12,
         "rfc9261/5.1/c3" => Suites::Tls12Sha384,
         _ => Suites::Of(Hash::Sha256),
@@ -44,6 +46,7 @@ fn suites(id: &str) -> Suites {
 fn rounds(id: &str) -> usize {
     match id {
         "client/4.1.1/c5" | "client/4.1.2/c5" => malformed::INSIDE.len(),
+        "http2/3.4/c1" | "http3/6.2.1/c2" => streams::BEFORE_SETTINGS,
         "rfc9261/4/c2" => answers::CONTEXTS.len(),
         "server/5.3/c20" => forged::PLACES,
         "server/5.3/c21" => forged::LENGTHS.len(),
@@ -58,7 +61,9 @@ pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
         requests::CASES,
         malformed::CASES,
         frames::CASES,
+        streams::CASES,
         servers::CASES,
+        shown::CASES,
         forged::CASES,
         origins::CASES,
         announcements::CASES,

@@ -24,6 +24,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a request, and when it is answered another one with the same context",
         "a connection error"
         => repeated;
+    Robustness "rfc9261/4/c5" Both:
+        "A context is not used twice in one frame.",
+        "two requests with the same context in one frame",
+        "a connection error"
+        => twins;
     Robustness "rfc9261/7.1/c1" Both:
         "A request includes signature_algorithms.",
         "a request without it",
@@ -68,6 +73,16 @@ async fn repeated(guest: &mut Guest<'_>) -> Done {
     let typ = message::CLIENT_CERTIFICATE_REQUEST;
     guest.exchange(&request_with(typ, &context, &[])).await?;
     guest.ask(&[request_with(typ, &context, &[(0xfefe, Vec::new())])]).await;
+    guest.complains().await
+}
+
+async fn twins(guest: &mut Guest<'_>) -> Done {
+    if guest.welcome_to_be_asked().await? < 2 {
+        return skipped("the client takes one request at a time");
+    }
+    let (typ, context) = (message::CLIENT_CERTIFICATE_REQUEST, random_context());
+    let more: [&[_]; 2] = [&[], &[(0xfefe, Vec::new())]];
+    guest.ask(&more.map(|more| request_with(typ, &context, more))).await;
     guest.complains().await
 }
 

@@ -27,21 +27,6 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "SETTINGS without SETTINGS_HTTP_SERVER_CERT_AUTH, then SERVER_CERTIFICATE",
         "PROTOCOL_ERROR in HTTP/2, H3_FRAME_UNEXPECTED in HTTP/3"
         => not_negotiated;
-    Must "server/3.2/c1" Both:
-        "A client that announced support takes certificates.",
-        "a valid spontaneous authenticator, and a response",
-        "no error"
-        => |guest| content(guest, |host| &host.further);
-    Must "server/6.2/c1" Both:
-        "An expired certificate is no connection error.",
-        "a valid spontaneous authenticator by an expired certificate, and a response",
-        "no error"
-        => |guest| content(guest, |host| &host.expired);
-    Must "server/6.2/c2" Both:
-        "A certificate that is not trusted is no connection error.",
-        "a valid spontaneous authenticator by a certificate of an authority that nobody knows, and a response",
-        "no error"
-        => |guest| content(guest, |host| &host.stranger);
     Must "server/5.1/c1" Http2:
         "SERVER_CERTIFICATE on another stream than 0 is a connection error.",
         "a valid spontaneous authenticator on the stream of the client's GET",
@@ -94,15 +79,6 @@ async fn not_negotiated(guest: &mut Guest<'_>) -> Done {
     guest.welcome_with(&[(guest.host.points.client_cert_auth.into(), 1)]).await?;
     guest.show(&guest.host.further, |_| {}).await?;
     guest.peer.expect_error(UNEXPECTED).await
-}
-
-async fn content(
-    guest: &mut Guest<'_>,
-    who: fn(&super::Host) -> &crate::identity::Identity,
-) -> Done {
-    guest.welcome_to_be_shown().await?;
-    guest.show(who(guest.host), |_| {}).await?;
-    guest.content_in_the_end().await
 }
 
 async fn on_a_stream(guest: &mut Guest<'_>) -> Done {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -10,11 +11,9 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::{Arrival, End, GREATEST};
+use super::{Arrival, End, GREATEST, stream};
 use crate::bytes::{Reader, read_varint, varint};
 
-/// The type of a control stream (section 6.2.1).
-const CONTROL: u64 = 0;
 const NO_ERROR: u32 = 0x100;
 const REQUEST_CANCELLED: u32 = 0x10c;
 /// SETTINGS.
@@ -61,7 +60,7 @@ impl Wire {
 
     pub(super) async fn open(&mut self, settings: &[u8]) {
         if let Ok(Ok(mut stream)) = timeout(self.patience, self.connection.open_uni()).await {
-            let bytes = [varint(CONTROL), encode(SETTINGS, settings)].concat();
+            let bytes = [varint(stream::CONTROL), encode(SETTINGS, settings)].concat();
             write(self.patience, &mut stream, &bytes).await;
             self.control = Some(stream);
         }
@@ -71,7 +70,7 @@ impl Wire {
         if self.control.is_none()
             && let Ok(Ok(mut stream)) = timeout(self.patience, self.connection.open_uni()).await
         {
-            write(self.patience, &mut stream, &varint(CONTROL)).await;
+            write(self.patience, &mut stream, &varint(stream::CONTROL)).await;
             self.control = Some(stream);
         }
         if let Some(stream) = &mut self.control {
@@ -82,6 +81,12 @@ impl Wire {
     pub(super) fn finish_control(&mut self) {
         if let Some(stream) = &mut self.control {
             let _ = stream.finish();
+        }
+    }
+
+    pub(super) fn reset_control(&mut self) {
+        if let Some(stream) = &mut self.control {
+            let _ = stream.reset(NO_ERROR.into());
         }
     }
 
@@ -159,27 +164,33 @@ async fn tell_end(connection: Connection, arrivals: mpsc::UnboundedSender<Arriva
 }
 
 async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSender<Arrival>) {
-    while let Ok(stream) = connection.accept_uni().await {
-        let arrivals = arrivals.clone();
+    let has_control = Arc::new(AtomicBool::new(false));
+    while let Ok(incoming) = connection.accept_uni().await {
+        let (arrivals, has_control) = (arrivals.clone(), Arc::clone(&has_control));
         tokio::spawn(async move {
-            let mut reader = Incoming::new(stream);
-            if reader.stream_type().await != Some(CONTROL) {
+            let id = incoming.id().into();
+            let mut reader = Incoming::new(incoming);
+            let stream = match reader.varint().await {
+                Some(stream::CONTROL) => has_control.swap(true, Ordering::Relaxed).then_some(id),
+                // A push stream begins with its own number.
+                Some(stream::PUSH) if reader.varint().await.is_some() => Some(id),
                 // QPACK's streams carry nothing that has to be understood without a dynamic table.
-                while reader.fill().await.is_some() {
-                    reader.received.clear();
+                Some(_) | None => {
+                    while reader.fill().await.is_some() {
+                        reader.received.clear();
+                    }
+                    return;
                 }
-                return;
-            }
+            };
             while let Some((kind, payload)) = reader.next_frame().await {
-                let frame =
-                    Arrival::Frame { stream: None, kind, flags: 0, payload: payload.freeze() };
+                let frame = Arrival::Frame { stream, kind, flags: 0, payload: payload.freeze() };
                 if arrivals.send(frame).is_err() {
                     return;
                 }
             }
             if reader.oversized {
                 let _ = arrivals.send(Arrival::Oversized);
-            } else if !reader.lost {
+            } else if !reader.lost && stream.is_none() {
                 let _ = arrivals.send(Arrival::ControlEnded);
             }
         });
@@ -221,7 +232,8 @@ impl Incoming {
         Self { stream, received: BytesMut::new(), oversized: false, lost: false }
     }
 
-    async fn stream_type(&mut self) -> Option<u64> {
+    /// The integer at the beginning.
+    async fn varint(&mut self) -> Option<u64> {
         loop {
             if let Some((value, width)) = read_varint(&self.received) {
                 self.received.advance(width);

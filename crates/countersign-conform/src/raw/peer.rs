@@ -396,6 +396,13 @@ impl Peer {
         }
     }
 
+    /// Resets our control stream of HTTP/3; nothing in HTTP/2.
+    pub fn reset_control(&mut self) {
+        if let Wire::H3(wire) = &mut self.wire {
+            wire.reset_control();
+        }
+    }
+
     /// Opens a unidirectional stream of HTTP/3 that begins with `bytes`; nothing in HTTP/2.
     pub async fn open_uni(&mut self, bytes: &[u8]) {
         if let Wire::H3(wire) = &mut self.wire {

@@ -1,5 +1,6 @@
 //! A little client that does everything right, but for one fault.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_conform::CodePoints;
@@ -9,13 +10,16 @@ use countersign_conform::authenticator::{
     Check, Draft, Hash, Proof, Request, Side, check, decline, extension,
 };
 use countersign_conform::code_points::{
-    Code, H3_CLOSED_CRITICAL_STREAM, MALFORMED, TOO_LONG, UNEXPECTED,
+    Code, H3_CLOSED_CRITICAL_STREAM, H3_STREAM_CREATION_ERROR, MALFORMED, NO_SETTINGS, TOO_LONG,
+    UNEXPECTED,
 };
 use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Peer, kind, parse_settings, payload, settings_payload,
 };
 use countersign_conform::tls::Suites;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::UnixTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::flaws::{Flaw, Shape, flaw, shape};
@@ -37,6 +41,8 @@ pub(crate) enum Fault {
     LetsServerSettingBeAnything,
     LetsTakeBack,
     TakesSecondSettings,
+    NeedsNoSettings,
+    TakesSecondControlStreams,
     NeedsNoControlStream,
     FearsTheUnknown,
     FearsOriginOnAStream,
@@ -49,6 +55,8 @@ pub(crate) enum Fault {
     AnswersTwice,
     AnswersLastFirst,
     AnswersThrice,
+    /// It counts answered requests as outstanding.
+    CountsForever,
     Forges,
     AnswersOnAStream,
     /// It complains of these requests.
@@ -65,6 +73,7 @@ pub(crate) enum Fault {
     /// It takes these requests and does not answer.
     Swallows(Flaw),
     TakesRepeatedContexts,
+    TakesContextsTwiceInAFrame,
     NeedsNoAlgorithms,
     TakesTwins,
     NeedsNoNegotiation,
@@ -77,6 +86,11 @@ pub(crate) enum Fault {
     RefusesServers,
     ComplainsOfExpired,
     ComplainsOfStrangers,
+    ComplainsOfNamesakes,
+    KnowsP256Only,
+    ComplainsOfLongChains,
+    ComplainsOfLongProofs,
+    KnowsSha256Only,
     Skips(&'static [Check]),
     Takes(Shape),
     TakesAnyScheme,
@@ -111,10 +125,13 @@ pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fau
         fault,
         points: target.points,
         identity: target.identities.first().unwrap(),
+        verifier: Arc::clone(&target.verifier),
         offered: target.verifier.supported_verify_schemes().into_iter().map(u16::from).collect(),
         settings: None,
         own: 0,
         contexts: Vec::new(),
+        before: 0,
+        asked: 0,
         answered: 0,
         held: Vec::new(),
         open_block: false,
@@ -130,11 +147,16 @@ struct Client<'a> {
     fault: Fault,
     points: CodePoints,
     identity: &'a Identity,
+    verifier: Arc<dyn ServerCertVerifier>,
     /// The signature schemes of its ClientHello.
     offered: Vec<u16>,
     settings: Option<(u64, u64)>,
     own: u64,
     contexts: Vec<Vec<u8>>,
+    /// How many of them came before the last frame.
+    before: usize,
+    /// How many requests have come.
+    asked: usize,
     answered: usize,
     /// Answers that wait for the last one.
     held: Vec<Vec<u8>>,
@@ -212,6 +234,14 @@ impl Client<'_> {
         let payload = payload(arrival);
         let ours = [self.points.requests, self.points.server_certificate].map(u64::from);
         let strays = self.fault(Fault::IgnoresStrays);
+        if self.settings.is_none() && stream.is_none() && frame != kind::SETTINGS {
+            let lax = self.fault(Fault::NeedsNoSettings);
+            return if lax { Ok(true) } else { self.error(NO_SETTINGS) };
+        }
+        if stream.is_some() && frame == kind::SETTINGS {
+            let lax = self.fault(Fault::TakesSecondControlStreams);
+            return if lax { Ok(true) } else { Err(H3_STREAM_CREATION_ERROR) };
+        }
         if self.open_block && frame != kind::CONTINUATION {
             let ignores = self.fault(Fault::IgnoresOpenBlocks);
             return if ignores { Ok(true) } else { self.error(UNEXPECTED) };
@@ -297,6 +327,11 @@ impl Client<'_> {
         if requests.len() as u64 > LIMIT && !self.fault(Fault::IgnoresTheLimit) {
             return self.error(UNEXPECTED);
         }
+        self.asked += requests.len();
+        if self.asked as u64 > LIMIT && self.fault(Fault::CountsForever) {
+            return self.error(UNEXPECTED);
+        }
+        self.before = self.contexts.len();
         let mut answers = Vec::new();
         for request in &requests {
             let odd = |oddity| self.is(oddity, request, payload[0] >= 0xc0);
@@ -336,13 +371,17 @@ impl Client<'_> {
     }
 
     fn examine(&mut self, request: &Request, minds: bool) -> Result<(), u64> {
-        let repeated = self.contexts.contains(&request.context);
+        let (before, together) = self.contexts.split_at(self.before);
+        let repeated = before.contains(&request.context)
+            && !self.fault(Fault::TakesRepeatedContexts)
+            || together.contains(&request.context)
+                && !self.fault(Fault::TakesContextsTwiceInAFrame);
         self.contexts.push(request.context.clone());
         let mut types: Vec<_> = request.extensions.iter().map(|(typ, _)| *typ).collect();
         types.sort_unstable();
         let twins = types.windows(2).any(|pair| pair[0] == pair[1]);
         let wrong = minds
-            || repeated && !self.fault(Fault::TakesRepeatedContexts)
+            || repeated
             || twins && !self.fault(Fault::TakesTwins)
             || request.schemes().is_empty() && !self.fault(Fault::NeedsNoAlgorithms);
         if wrong { self.error(MALFORMED) } else { Ok(()) }
@@ -425,17 +464,30 @@ impl Client<'_> {
         self.contexts.push(context);
         let wrong = self.fault(Fault::RefusesServers)
             || !self.offered.contains(&scheme) && skip.is_empty()
-            || chain.first().is_some_and(|leaf| self.minds_leaf(leaf))
+            || self.minds_proof(payload, &chain, scheme)
             || repeated && !self.fault(Fault::TakesRepeatedProofs);
         if wrong { Err(invalid) } else { Ok(()) }
     }
 
-    /// Whether it complains of this certificate, which it should not.
-    fn minds_leaf(&self, leaf: &[u8]) -> bool {
+    /// Whether it complains of what it should not.
+    fn minds_proof(&self, payload: &[u8], chain: &[Vec<u8>], scheme: u16) -> bool {
+        let Some((leaf, above)) = chain.split_first() else { return false };
         let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
+        let (valid, issuer) = (parsed.validity().is_valid(), parsed.issuer().to_string());
         match self.fault {
-            Fault::ComplainsOfExpired => !parsed.validity().is_valid(),
-            Fault::ComplainsOfStrangers => parsed.issuer().to_string().contains("Nobody"),
+            Fault::ComplainsOfExpired => !valid,
+            Fault::ComplainsOfStrangers => issuer.contains("Nobody"),
+            Fault::ComplainsOfNamesakes => {
+                let above: Vec<_> = above.iter().map(|der| der.as_slice().into()).collect();
+                let (leaf, name) = (leaf.as_slice().into(), "further.test".try_into().unwrap());
+                let (verifier, now) = (&self.verifier, UnixTime::now());
+                let accepted = verifier.verify_server_cert(&leaf, &above, &name, &[], now).is_ok();
+                issuer.contains("Conformance servers") && valid && !accepted
+            }
+            Fault::KnowsP256Only => scheme != 0x0403,
+            Fault::ComplainsOfLongChains => chain.len() > 3,
+            Fault::ComplainsOfLongProofs => payload.len() > 1 << 14,
+            Fault::KnowsSha256Only => self.peer.secrets.hash() != Hash::Sha256,
             _ => false,
         }
     }
