@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::ClientCase;
 use super::guest::{Guest, good_request, request_with};
-use crate::authenticator::{Proof, Request, SCHEMES, extension, message, scheme_name};
+use crate::authenticator::{Request, extension, message};
 use crate::bytes::{vector, wide_varint};
 use crate::case::{Done, Version, cases, failed, skipped};
 use crate::code_points::GREASE;
@@ -62,21 +62,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "as many requests as the client allows, and then one for each answer, four in all",
         "valid answers in this order"
         => replenished;
-    Must "rfc9261/5.2.2/c1" Both:
-        "The scheme of a signature is one that the request offers.",
-        "requests that offer one scheme each",
-        "valid answers with this scheme, or empty ones"
-        => |guest| schemes(guest);
     Must "rfc9261/5.2.1/c1" Both:
         "Extensions of a request that are not recognised are ignored.",
         "a request with an extension that nobody knows",
         "a valid answer as to any other request, without extensions that were not requested"
         => |guest| odd(guest, |_| {}, || vec![(0xfefe, vec![1, 2, 3])]);
-    Should "rfc9261/5.2.1/c2" Both:
-        "certificate_authorities guides the choice of a certificate.",
-        "a request for certificates of an authority that nobody knows",
-        "an empty authenticator"
-        => unknown_authority;
     Robustness "client/4.1.3/c1" Both:
         "A request may be long.",
         "a request with certificate_authorities of more than 10,000 bytes",
@@ -102,16 +92,6 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "a request on a connection of TLS 1.2 with SHA-384",
         "a valid authenticator, empty or not"
         => |guest| answers(guest, message::CLIENT_CERTIFICATE_REQUEST);
-    Must "rfc9261/5.2.1/c4" Both:
-        "The certificates of a chain are signed with what signature_algorithms_cert offers.",
-        "a request whose signature_algorithms_cert has a scheme that nobody signs with",
-        "an empty authenticator"
-        => |guest| nothing_fits(guest, (extension::SIGNATURE_ALGORITHMS_CERT, vector(2, &[0x02, 0xfe])));
-    Must "rfc9261/5.2.1/c5" Both:
-        "oid_filters limits the choice of a certificate.",
-        "a request for an extended key usage that no certificate has",
-        "an empty authenticator"
-        => |guest| nothing_fits(guest, (extension::OID_FILTERS, unheard_of_usage()));
     Robustness "client/4.1.3/c2" Both:
         "A length may be longer than it need be.",
         "a request whose length has 8 bytes",
@@ -207,27 +187,6 @@ async fn replenished(guest: &mut Guest<'_>) -> Done {
     guest.content().await
 }
 
-async fn schemes(guest: &mut Guest<'_>) -> Done {
-    guest.welcome_to_be_asked().await?;
-    let mut proofs = 0;
-    for scheme in SCHEMES.iter().filter(|scheme| scheme.allowed) {
-        let typ = message::CLIENT_CERTIFICATE_REQUEST;
-        let extensions = [Request::algorithms(&[scheme.number])];
-        let request = Request::new(typ, &random_context(), &extensions);
-        match guest.exchange(&request).await? {
-            Proof::Declined => {}
-            Proof::Proven { scheme: used, .. } if used == scheme.number => proofs += 1,
-            Proof::Proven { scheme: used, .. } => {
-                return failed(format!("{} instead of {}", scheme_name(used), scheme.name));
-            }
-        }
-    }
-    if proofs == 0 {
-        return skipped("the client presented nothing; it needs an identity");
-    }
-    Ok(())
-}
-
 /// What makes this request unlike others is no reason to answer it in another way.
 async fn odd(
     guest: &mut Guest<'_>,
@@ -249,7 +208,7 @@ async fn long(guest: &mut Guest<'_>) -> Done {
 }
 
 /// A distinguished name with this common name.
-fn name(common: &str) -> Vec<u8> {
+pub(super) fn name(common: &str) -> Vec<u8> {
     let value = [&[0x0c], &vector(1, common.as_bytes())[..]].concat();
     let pair = [&[0x06, 3, 0x55, 4, 3], &value[..]].concat();
     let sequence = [&[0x30], &vector(1, &pair)[..]].concat();
@@ -262,33 +221,6 @@ fn many_authorities() -> Vec<u8> {
         vector(2, &name(&format!("An authority that nobody knows, number {number}")))
     });
     vector(2, &names.collect::<Vec<_>>())
-}
-
-async fn unknown_authority(guest: &mut Guest<'_>) -> Done {
-    let authorities = vector(2, &vector(2, &name("An authority that nobody knows")));
-    nothing_fits(guest, (extension::CERTIFICATE_AUTHORITIES, authorities)).await
-}
-
-/// An OIDFilter (RFC 8446, section 4.2.5) for extKeyUsage 1.3.6.1.4.1.99999.1.
-fn unheard_of_usage() -> Vec<u8> {
-    let usage = [0x30, 11, 0x06, 9, 0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1];
-    let filter = [vector(1, &[0x06, 3, 0x55, 0x1d, 0x25]), vector(2, &usage)].concat();
-    vector(2, &filter)
-}
-
-/// The client presents nothing when it is asked with this extension, but something when it is asked without. Not the other
-/// way round, for it may present a certificate once.
-async fn nothing_fits(guest: &mut Guest<'_>, extension: (u16, Vec<u8>)) -> Done {
-    guest.welcome_to_be_asked().await?;
-    let request =
-        request_with(message::CLIENT_CERTIFICATE_REQUEST, &random_context(), &[extension]);
-    if guest.exchange(&request).await? != Proof::Declined {
-        return failed("the client presented a certificate that was not asked for");
-    }
-    match guest.exchange(&good_request()).await? {
-        Proof::Declined => skipped("the client presented nothing; it needs an identity"),
-        Proof::Proven { .. } => Ok(()),
-    }
 }
 
 /// The contexts of `rfc9261/4/c2`.

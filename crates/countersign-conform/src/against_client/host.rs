@@ -45,6 +45,8 @@ pub struct Host {
     pub rsa: Identity,
     /// One that expired yesterday.
     pub expired: Identity,
+    /// One that is valid from tomorrow.
+    pub early: Identity,
     /// One of an authority that nobody knows.
     pub stranger: Identity,
     /// One whose P-521 key signs with SHA-384, which no scheme of TLS 1.3 is for.
@@ -98,6 +100,7 @@ impl Host {
             further: identity(authority.issue(&further()))?,
             rsa: identity(authority.issue(&further().key(KeyKind::Rsa2048)))?,
             expired: identity(authority.issue(&further().expired()))?,
+            early: identity(authority.issue(&further().not_yet_valid()))?,
             stranger: identity(unknown.issue(&further()))?,
             deep: identity(deep.issue(&further()))?,
             great: identity(great.issue(&further().key(KeyKind::MlDsa87)))?,

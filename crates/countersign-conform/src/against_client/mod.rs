@@ -2,6 +2,7 @@
 
 mod announcements;
 mod answers;
+mod choices;
 mod forged;
 mod frames;
 mod guest;
@@ -58,6 +59,7 @@ fn rounds(id: &str) -> usize {
 pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
     [
         answers::CASES,
+        choices::CASES,
         requests::CASES,
         malformed::CASES,
         frames::CASES,

@@ -48,6 +48,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
          another key, and a response",
         "no error"
         => |guest| content(guest, |host| &host.namesake);
+    Must "server/6.2/c4" Both:
+        "A certificate that is not valid yet is no connection error.",
+        "a valid spontaneous authenticator by a certificate that is valid from tomorrow, and a response",
+        "no error"
+        => |guest| content(guest, |host| &host.early);
 };
 
 async fn content(guest: &mut Guest<'_>, who: fn(&Host) -> &Identity) -> Done {

@@ -20,7 +20,7 @@ use countersign_conform::raw::{
 use countersign_conform::tls::Suites;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::UnixTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::flaws::{Flaw, Shape, flaw, shape};
 
@@ -45,6 +45,7 @@ pub(crate) enum Fault {
     TakesSecondControlStreams,
     NeedsNoControlStream,
     FearsTheUnknown,
+    FearsUnknownSettings,
     FearsOriginOnAStream,
     FearsNonsenseInOrigin,
     FearsFlagsOfOrigin(u8),
@@ -85,6 +86,7 @@ pub(crate) enum Fault {
     // Certificates of servers.
     RefusesServers,
     ComplainsOfExpired,
+    ComplainsOfEarly,
     ComplainsOfStrangers,
     ComplainsOfNamesakes,
     KnowsP256Only,
@@ -305,6 +307,8 @@ impl Client<'_> {
                     return self.error(UNEXPECTED);
                 }
                 server = value;
+            } else if self.fault(Fault::FearsUnknownSettings) && identifier > 64 {
+                return self.error(UNEXPECTED);
             }
         }
         self.settings = Some((client, server));
@@ -475,7 +479,8 @@ impl Client<'_> {
         let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
         let (valid, issuer) = (parsed.validity().is_valid(), parsed.issuer().to_string());
         match self.fault {
-            Fault::ComplainsOfExpired => !valid,
+            Fault::ComplainsOfExpired => parsed.validity().not_after < ASN1Time::now(),
+            Fault::ComplainsOfEarly => parsed.validity().not_before > ASN1Time::now(),
             Fault::ComplainsOfStrangers => issuer.contains("Nobody"),
             Fault::ComplainsOfNamesakes => {
                 let above: Vec<_> = above.iter().map(|der| der.as_slice().into()).collect();

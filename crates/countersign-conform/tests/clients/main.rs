@@ -7,3 +7,5 @@
 mod broken;
 mod flaws;
 mod mutations;
+mod wire;
+mod world;
