@@ -23,11 +23,15 @@ use rustls::pki_types::UnixTime;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::flaws::{Flaw, Shape, flaw, shape};
+use crate::lies::{Lie, lie};
 
 /// What can be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
+    // What it lacks, which is no fault.
+    LacksServersDraft,
+    LacksIdentity,
     // How it complains.
     AnotherCode,
     EndsWithoutAWord,
@@ -95,6 +99,7 @@ pub(crate) enum Fault {
     KnowsSha256Only,
     Skips(&'static [Check]),
     Takes(Shape),
+    Believes(Lie),
     TakesAnyScheme,
     TakesRepeatedProofs,
 }
@@ -181,7 +186,10 @@ impl Client<'_> {
 
     async fn run(mut self, authority: &str) {
         let server = if self.fault(Fault::AnnouncesServerTwo) { 2 } else { 1 };
-        let mut settings = vec![(self.points.server_cert_auth.into(), server)];
+        let mut settings = Vec::new();
+        if !self.fault(Fault::LacksServersDraft) {
+            settings.push((self.points.server_cert_auth.into(), server));
+        }
         if !self.fault(Fault::AnnouncesNothing) {
             settings.push((self.points.client_cert_auth.into(), LIMIT));
         }
@@ -267,6 +275,11 @@ impl Client<'_> {
             (Some(stream), kind::HEADERS) => return Ok(stream != self.own),
             (None, kind::SETTINGS) => self.take_settings(&payload)?,
             (None, frame) if frame == ours[0] => self.take_requests(&payload).await?,
+            (None, frame) if frame == ours[1] && self.fault(Fault::LacksServersDraft) => {
+                // Of the client draft is only the type that it shares.
+                let shared = self.points.server_certificate == self.points.certificate;
+                return if shared { self.error(UNEXPECTED) } else { Ok(true) };
+            }
             (None, frame) if frame == ours[1] => self.take_server_certificate(&payload)?,
             (None, frame) if frame > kind::CONTINUATION && self.fault(Fault::FearsTheUnknown) => {
                 return self.error(UNEXPECTED);
@@ -303,6 +316,9 @@ impl Client<'_> {
                 client = value;
             } else if identifier == u64::from(self.points.server_cert_auth) {
                 let wrong = value > 1 || value < server;
+                if self.fault(Fault::LacksServersDraft) {
+                    continue;
+                }
                 if wrong && !self.fault(Fault::LetsServerSettingBeAnything) {
                     return self.error(UNEXPECTED);
                 }
@@ -339,7 +355,8 @@ impl Client<'_> {
         let mut answers = Vec::new();
         for request in &requests {
             let odd = |oddity| self.is(oddity, request, payload[0] >= 0xc0);
-            let declines = matches!(self.fault, Fault::Declines(oddity) if odd(oddity));
+            let declines = matches!(self.fault, Fault::Declines(oddity) if odd(oddity))
+                || self.fault(Fault::LacksIdentity);
             let minds = matches!(self.fault, Fault::Minds(oddity) if odd(oddity));
             self.examine(request, minds)?;
             answers.push(self.authenticator(request, declines));
@@ -456,6 +473,10 @@ impl Client<'_> {
             Fault::TakesAnyScheme => &[Check::Scheme, Check::Signature],
             _ => &[],
         };
+        let believed = lie(&self.peer.secrets, payload);
+        if believed.is_some_and(|lie| self.fault(Fault::Believes(lie))) {
+            return Ok(());
+        }
         let taken = self.fault(Fault::Takes(shape(payload)));
         let (chain, context, scheme) =
             match check(&self.peer.secrets, Side::Server, None, payload, skip) {

@@ -64,7 +64,7 @@ fn body_shape(messages: &[(u8, &[u8])]) -> Shape {
 }
 
 /// The whole messages at the beginning with their types, and what is behind them.
-fn messages(bytes: &[u8]) -> (Vec<(u8, &[u8])>, &[u8]) {
+pub(crate) fn messages(bytes: &[u8]) -> (Vec<(u8, &[u8])>, &[u8]) {
     let (mut reader, mut messages) = (Reader(bytes), Vec::new());
     loop {
         let rest = reader.0;

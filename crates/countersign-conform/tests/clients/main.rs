@@ -6,6 +6,7 @@
 
 mod broken;
 mod flaws;
+mod lies;
 mod mutations;
 mod wire;
 mod world;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::broken::{Fault, Oddity};
 use crate::flaws::{Flaw, Shape};
+use crate::lies::Lie;
 use crate::world::{WithoutEd25519, World};
 
 /// What a reason for red contains, over HTTP/2 and over HTTP/3.
@@ -277,28 +278,22 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::Takes(Shape::Finished(1)), ["1 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
     (Fault::Takes(Shape::Finished(31)), ["31 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
     (Fault::Takes(Shape::Finished(33)), ["33 bytes in Finished: the con"; 2], &["server/5.3/c21"]),
-    (
-        Fault::Skips(&[Check::Signature]),
-        GOES_ON,
-        &[
-            "server/5.3/c2",
-            "server/5.3/c9",
-            "server/5.3/c10",
-            "rfc9261/5.2.2/c4",
-            "rfc9261/5.2.2/c5",
-        ],
-    ),
-    (Fault::Skips(&[Check::Finished]), GOES_ON, &["server/5.3/c3", "server/5.3/c11"]),
-    (
-        Fault::Skips(&[Check::Signature, Check::Finished]),
-        GOES_ON,
-        &["server/5.3/c4", "server/5.3/c12", "server/5.3/c20"],
-    ),
+    (Fault::Believes(Lie::SignatureBit), GOES_ON, &["server/5.3/c2"]),
+    (Fault::Believes(Lie::MacBit), GOES_ON, &["server/5.3/c3"]),
+    (Fault::Believes(Lie::ClientsThroughout), GOES_ON, &["server/5.3/c4"]),
+    (Fault::Believes(Lie::HandshakeString), GOES_ON, &["server/5.3/c9"]),
+    (Fault::Believes(Lie::ClientsContext), GOES_ON, &["server/5.3/c10"]),
+    (Fault::Believes(Lie::ClientsMac), GOES_ON, &["server/5.3/c11"]),
+    (Fault::Believes(Lie::Elsewhere), GOES_ON, &["server/5.3/c12"]),
+    (Fault::Believes(Lie::Twice), GOES_ON, &["server/5.3/c19"]),
+    (Fault::Believes(Lie::Unknown), GOES_ON, &["rfc9261/5.2.1/c3"]),
+    (Fault::Believes(Lie::AnotherScheme), GOES_ON, &["rfc9261/5.2.2/c3"]),
+    (Fault::Believes(Lie::SecondKey), GOES_ON, &["rfc9261/5.2.2/c4"]),
+    (Fault::Believes(Lie::P521WithSha384), GOES_ON, &["rfc9261/5.2.2/c5"]),
+    (Fault::Skips(&[Check::Signature, Check::Finished]), ["byte"; 2], &["server/5.3/c20"]),
     (Fault::Skips(&[Check::Trailing]), GOES_ON, &["server/5.3/c5"]),
     (Fault::TakesRepeatedProofs, GOES_ON, &["server/5.3/c8"]),
     (Fault::Skips(&[Check::Scheme]), GOES_ON, &["rfc9261/5.2.2/c2"]),
-    (Fault::Skips(&[Check::Scheme, Check::Signature]), GOES_ON, &["rfc9261/5.2.2/c3"]),
-    (Fault::Skips(&[Check::Extensions]), GOES_ON, &["rfc9261/5.2.1/c3", "server/5.3/c19"]),
     (Fault::TakesAnyScheme, GOES_ON, &["rfc9261/5.2.2/c6"]),
 ];
 
@@ -317,6 +312,56 @@ async fn without_a_fault_all_pass_over_http2() {
 #[tokio::test]
 async fn without_a_fault_all_pass_over_http3() {
     without_a_fault_all_pass(Version::Http3).await;
+}
+
+/// Which cases are skipped where the client lacks something; none fails.
+async fn skipped_without(fault: Fault, version: Version, separate: bool) -> Vec<&'static str> {
+    let mut world = World::new(Duration::from_secs(10));
+    if separate {
+        world.host.points.server_certificate = 0xf7;
+    }
+    let outcomes = world.outcomes(version, fault, |_| true).await;
+    let skipped = outcomes.iter().filter(|outcome| match outcome.verdict {
+        Verdict::Pass => false,
+        Verdict::Skipped(_) => true,
+        Verdict::Fail(_) => panic!("{}", outcome.line()),
+    });
+    skipped.map(|outcome| outcome.about.id).collect()
+}
+
+#[tokio::test]
+async fn who_lacks_the_servers_draft_fails_nothing() {
+    for (version, separate) in [(Version::Http2, true), (Version::Http3, false)] {
+        let skipped = skipped_without(Fault::LacksServersDraft, version, separate).await;
+        let of_ours = |id: &str| {
+            let shown = ["server/", "rfc9261/5.2.2/c", "rfc9261/5.2.1/c3", "rfc9261/5.1/c5"];
+            shown.iter().any(|start| id.starts_with(start)) || separate && id == "client/4.2/c4"
+        };
+        assert!(skipped.iter().all(|id| of_ours(id)), "{skipped:?}");
+        for id in ["server/4/c2", "server/5.3/c1", "server/3.2/c1", "rfc9261/5.2.2/c2"] {
+            assert!(skipped.contains(&id), "{id}");
+        }
+        assert_eq!(skipped.contains(&"client/4.2/c4"), separate);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_identity_fails_nothing_and_passes_nothing_that_needs_one() {
+    let skipped = skipped_without(Fault::LacksIdentity, Version::Http2, false).await;
+    let expected = [
+        "rfc9261/4/c1",
+        "rfc9261/5.2.1/c1",
+        "rfc9261/4/c2",
+        "client/4.1.3/c2",
+        "client/4.1/c2",
+        "http2/4.1/c1",
+        "client/3.1/c2",
+        "rfc9261/5.2.2/c1",
+        "rfc9261/5.2.1/c2",
+        "rfc9261/5.2.1/c4",
+        "rfc9261/5.2.1/c5",
+    ];
+    assert_eq!(skipped, expected);
 }
 
 /// Silence is a failure, too; there is no need to listen to it for long.
