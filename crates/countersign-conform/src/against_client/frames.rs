@@ -2,8 +2,8 @@
 
 use super::ClientCase;
 use super::guest::{Guest, good_request};
-use crate::authenticator::Request;
-use crate::case::{Done, Version, cases, skipped};
+use crate::authenticator::{Request, Side, check};
+use crate::case::{Done, Version, cases, failed, skipped};
 use crate::code_points::{H3_CLOSED_CRITICAL_STREAM, TOO_LONG, UNEXPECTED};
 use crate::raw::{H2Frame, fields, kind, settings_payload};
 
@@ -28,6 +28,11 @@ pub(super) const CASES: &[ClientCase] = cases! {
         "the header of AUTHENTICATOR_REQUESTS that is one byte too long",
         "FRAME_SIZE_ERROR"
         => too_long_h2;
+    Must "http2/4.2/c2" Http2:
+        "A client sends no frame that is longer than the server's SETTINGS_MAX_FRAME_SIZE.",
+        "SETTINGS_MAX_FRAME_SIZE of 16,384, and a request; it shows with a certificate chain that is longer",
+        "a valid authenticator that fits, empty or not"
+        => fits;
     Robustness "client/5.5/c1" Http3:
         "A frame that could not be kept is refused at its header.",
         "the header of AUTHENTICATOR_REQUESTS of one gibibyte",
@@ -60,6 +65,10 @@ pub(super) const CASES: &[ClientCase] = cases! {
         => closed_control_stream;
 };
 
+/// SETTINGS_MAX_FRAME_SIZE, and its least and first value (RFC 9113, section 6.5.2).
+const MAX_FRAME_SIZE: u64 = 5;
+const LEAST_MAX_FRAME_SIZE: u64 = 1 << 14;
+
 async fn on_a_stream(guest: &mut Guest<'_>) -> Done {
     guest.welcome_to_be_asked().await?;
     let list = Request::encode_list(&[good_request()]);
@@ -79,8 +88,8 @@ async fn inside_a_header_block(guest: &mut Guest<'_>) -> Done {
 
 async fn too_long_h2(guest: &mut Guest<'_>) -> Done {
     guest.welcome_to_be_asked().await?;
-    // SETTINGS_MAX_FRAME_SIZE.
-    let greatest = guest.peer.setting(5).unwrap_or(1 << 14);
+    let announced = guest.peer.settings.iter().find(|(known, _)| *known == MAX_FRAME_SIZE);
+    let greatest = announced.map_or(LEAST_MAX_FRAME_SIZE, |(_, value)| *value);
     let length = usize::try_from(greatest).unwrap_or(usize::MAX).saturating_add(1);
     if length >= 1 << 24 {
         return skipped("the client takes frames of every length");
@@ -88,6 +97,23 @@ async fn too_long_h2(guest: &mut Guest<'_>) -> Done {
     let header = guest.peer.header(guest.host.points.requests, length);
     guest.peer.bytes(&header).await;
     guest.peer.expect_error(TOO_LONG).await
+}
+
+async fn fits(guest: &mut Guest<'_>) -> Done {
+    let mut settings = guest.both();
+    settings.push((MAX_FRAME_SIZE, LEAST_MAX_FRAME_SIZE));
+    guest.welcome_with(&settings).await?;
+    if guest.peer.setting(guest.host.points.client_cert_auth).is_none_or(|limit| limit == 0) {
+        return skipped("the client does not announce SETTINGS_HTTP_CLIENT_CERT_AUTH");
+    }
+    let request = good_request();
+    guest.ask(std::slice::from_ref(&request)).await;
+    let authenticator = guest.certificate().await?;
+    if authenticator.len() as u64 > LEAST_MAX_FRAME_SIZE {
+        return failed(format!("CERTIFICATE of {} bytes", authenticator.len()));
+    }
+    check(&guest.peer.secrets, Side::Client, Some(&request), &authenticator, &[])?;
+    Ok(())
 }
 
 async fn too_long_h3(guest: &mut Guest<'_>, length: usize) -> Done {

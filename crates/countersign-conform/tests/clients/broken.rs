@@ -64,6 +64,7 @@ pub(crate) enum Fault {
     CountsForever,
     Forges,
     AnswersOnAStream,
+    AnswersAtLength,
     /// It complains of these requests.
     Minds(Oddity),
     /// It declines these requests.
@@ -429,6 +430,10 @@ impl Client<'_> {
         let fitting = Request::new(17, &request.context, &[Request::algorithms(&[own])]);
         let mut draft = Draft::answer(&fitting, self.identity).unwrap();
         draft.request.clone_from(&request.bytes);
+        if self.fault(Fault::AnswersAtLength) {
+            let leaf = draft.chain[0].clone();
+            draft.chain.extend(std::iter::repeat_n(leaf, 60));
+        }
         draft.break_signature = self.fault(Fault::Forges);
         draft.sign(&self.peer.secrets).unwrap()
     }

@@ -182,6 +182,7 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
         &["client/4.1.4/c1", "client/4.1/c2", "http3/7.1/c2"],
     ),
     (Fault::AnswersOnAStream, ["CERTIFICATE on a stream of its own"; 2], &["client/4.1.4/c1"]),
+    (Fault::AnswersAtLength, ["CERTIFICATE of "; 2], &["http2/4.2/c2"]),
     (Fault::Minds(Oddity::Type13), MALFORMED, &["rfc9261/4/c1"]),
     (Fault::Minds(Oddity::Extension), MALFORMED, &["rfc9261/5.2.1/c1"]),
     (Fault::Minds(Oddity::Length), MALFORMED, &["client/4.1.3/c1"]),
