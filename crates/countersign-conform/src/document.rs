@@ -34,11 +34,13 @@ was not given are skipped, and say what they need.
 
 ```sh
 countersign conform client --listen 127.0.0.1:0 --write-ca ca.pem \\
-    --command 'exec my-client {http} --cacert ca.pem --identity alice.pem,alice.key {url}'
+    --command 'exec my-client {http} --cacert ca.pem --identity alice.pem,alice.key {url} {further}'
 ```
 
 The command is started for each case, for some cases several times, and has to send one GET to the URL over one connection;
-`{http}` is `--http2` or `--http3`. It may be killed when the case is over. Without `--command` the URLs are printed for somebody to visit. The client should have an
+`{http}` is `--http2` or `--http3`. It may be killed when the case is over. Where the command has `{further}`, this is the URL of
+a second origin in a few cases, to be fetched after the response to the first, and nothing in all others: it shows what a further
+certificate counts for. The client has to do without DNS for it. Without `--command` the URLs are printed for somebody to visit. The client should have an
 identity to present and take at least four requests at a time.
 
 ## Verdicts

@@ -29,8 +29,8 @@ pub(super) struct Args {
     /// The host in the URLs to visit
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     host: String,
-    /// Starts the client, by a shell; {url} is what to visit, {http} is --http2 or --http3. Without this
-    /// the URLs are printed for somebody to visit
+    /// Starts the client, by a shell; {url} is what to visit, {further} in some cases a second URL to fetch
+    /// after it, {http} is --http2 or --http3. Without this the URLs are printed for somebody to visit
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
     /// How long to wait for a visit
@@ -76,15 +76,20 @@ impl Args {
 
     /// Starts the client; it ends with the case.
     fn invite(&self, url: &str, version: Version) -> Result<Option<Child>, String> {
+        let further = against_client::further_url(url);
         let Some(command) = &self.command else {
-            eprintln!("visit {url} over {}", version.alpn());
+            let further = further.map(|url| format!(", then {url}")).unwrap_or_default();
+            eprintln!("visit {url}{further} over {}", version.alpn());
             return Ok(None);
         };
         let option = match version {
             Version::Http2 => "--http2",
             Version::Http3 => "--http3",
         };
-        let command = command.replace("{url}", url).replace("{http}", option);
+        let command = command
+            .replace("{url}", url)
+            .replace("{further}", &further.unwrap_or_default())
+            .replace("{http}", option);
         let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
         shell.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(&command);
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -89,7 +89,7 @@ async fn fetch_passes(http: Http, points: &[&str]) {
     assert_eq!(done.exit, 0, "{}", done.err);
     let alice = format!("{},{}", pki.path("alice.pem"), pki.path("alice.key"));
     let fetch = format!(
-        "exec {} fetch {{http}} --cacert {} --identity {alice} --limit 4 {} {{url}}",
+        "exec {} fetch {{http}} --cacert {} --identity {alice} --limit 4 --coalesce certificate {} {{url}} {{further}}",
         env!("CARGO_BIN_EXE_countersign"),
         pki.path("conform-ca.pem"),
         points.join(" "),

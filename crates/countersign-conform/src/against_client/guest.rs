@@ -5,7 +5,7 @@ use super::host::Host;
 use crate::authenticator::{Draft, Proof, Request, SCHEMES, Side, check, message};
 use crate::case::{Done, Version, failed, skipped};
 use crate::identity::{Identity, random_context};
-use crate::raw::{Arrival, Event, Peer, kind, payload};
+use crate::raw::{Arrival, Event, Listener, Peer, kind, payload};
 
 /// A client that has come.
 #[derive(Debug)]
@@ -16,13 +16,15 @@ pub struct Guest<'h> {
     pub(super) stream: u64,
     /// How many connections of the case came before this one.
     pub(super) round: usize,
+    /// Where the client finds the tool again.
+    listener: &'h Listener,
     /// What clients took back in earlier cases.
     pub(super) taken_back: Vec<TakenBack>,
 }
 
 impl<'h> Guest<'h> {
-    pub(super) fn new(peer: Peer, host: &'h Host, round: usize) -> Self {
-        Self { peer, host, stream: 0, round, taken_back: Vec::new() }
+    pub(super) fn new(peer: Peer, host: &'h Host, listener: &'h Listener, round: usize) -> Self {
+        Self { peer, host, stream: 0, round, listener, taken_back: Vec::new() }
     }
 
     pub(super) fn version(&self) -> Version {
@@ -148,6 +150,22 @@ impl<'h> Guest<'h> {
             self.exchange(&good_request()).await?;
         }
         self.content().await
+    }
+
+    /// Responds to the first request. Whether the client makes another one on this connection, rather than on a new one, or
+    /// none.
+    pub(super) async fn is_used_again(&mut self) -> Done<bool> {
+        self.peer.respond(self.stream, 200).await;
+        let first = self.stream;
+        let another = |arrival: &Arrival| matches!(arrival, Arrival::Frame { stream: Some(stream), kind: kind::HEADERS, .. } if *stream != first);
+        tokio::select! {
+            event = self.peer.event(another) => match event {
+                Event::Arrived(_) => Ok(true),
+                Event::Closed(end) if end.code.is_some() => failed(self.peer.tell(&end)),
+                Event::Closed(_) | Event::Silence => Ok(false),
+            },
+            _ = self.listener.accept() => Ok(false),
+        }
     }
 
     /// Whether a setting that the client announced above 0 is 0 in later SETTINGS of what has come until now.

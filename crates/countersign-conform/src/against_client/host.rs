@@ -47,6 +47,10 @@ pub struct Host {
     pub expired: Identity,
     /// One that is valid from tomorrow.
     pub early: Identity,
+    /// One for another name.
+    pub other: Identity,
+    /// One for the same name that is for clients.
+    pub for_clients: Identity,
     /// One of an authority that nobody knows.
     pub stranger: Identity,
     /// One whose P-521 key signs with SHA-384, which no scheme of TLS 1.3 is for.
@@ -101,6 +105,8 @@ impl Host {
             rsa: identity(authority.issue(&further().key(KeyKind::Rsa2048)))?,
             expired: identity(authority.issue(&further().expired()))?,
             early: identity(authority.issue(&further().not_yet_valid()))?,
+            other: identity(authority.issue(&Leaf::server("other").dns("other.test")))?,
+            for_clients: identity(authority.issue(&Leaf::client("further").dns("further.test")))?,
             stranger: identity(unknown.issue(&further()))?,
             deep: identity(deep.issue(&further()))?,
             great: identity(great.issue(&further().key(KeyKind::MlDsa87)))?,

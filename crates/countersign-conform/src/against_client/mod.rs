@@ -2,6 +2,7 @@
 
 mod announcements;
 mod answers;
+mod authority;
 mod choices;
 mod forged;
 mod frames;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use self::announcements::TakenBack;
+pub use self::authority::further_url;
 pub use self::guest::Guest;
 pub use self::host::Host;
 use crate::authenticator::Hash;
@@ -49,6 +51,7 @@ fn rounds(id: &str) -> usize {
         "client/4.1.1/c5" | "client/4.1.2/c5" => malformed::INSIDE.len(),
         "http2/3.4/c1" | "http3/6.2.1/c2" => streams::BEFORE_SETTINGS,
         "rfc9261/4/c2" => answers::CONTEXTS.len(),
+        "server/1.1/c1" => 1 + authority::UNFIT.len(),
         "server/5.3/c20" => forged::PLACES,
         "server/5.3/c21" => forged::LENGTHS.len(),
         _ => 1,
@@ -66,6 +69,7 @@ pub fn cases() -> impl Iterator<Item = &'static ClientCase> {
         streams::CASES,
         servers::CASES,
         shown::CASES,
+        authority::CASES,
         forged::CASES,
         origins::CASES,
         announcements::CASES,
@@ -124,7 +128,7 @@ async fn try_one<I>(
     let Ok(arrived) = timeout(host.visit_within, arrive(&listener)).await else {
         return skipped(format!("nobody came within {:?}", host.visit_within));
     };
-    let mut guest = Guest::new(arrived?, host, round);
+    let mut guest = Guest::new(arrived?, host, &listener, round);
     guest.taken_back.clone_from(taken_back);
     let tried = timeout(CASE_LIMIT, (case.run)(&mut guest)).await;
     for setting in [host.points.client_cert_auth, host.points.server_cert_auth] {

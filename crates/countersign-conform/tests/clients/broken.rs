@@ -90,10 +90,10 @@ pub(crate) enum Fault {
     AwaitsAnyLength,
     // Certificates of servers.
     RefusesServers,
-    ComplainsOfExpired,
-    ComplainsOfEarly,
-    ComplainsOfStrangers,
-    ComplainsOfNamesakes,
+    /// It takes authority from certificates that are like this.
+    Trusts(Blemish),
+    TrustsNobody,
+    ComplainsOf(Blemish),
     KnowsP256Only,
     ComplainsOfLongChains,
     ComplainsOfLongProofs,
@@ -120,13 +120,34 @@ pub(crate) enum Oddity {
     Tls12,
 }
 
+/// Why a certificate gives no authority for further.test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blemish {
+    OtherName,
+    Expired,
+    Early,
+    Stranger,
+    Namesake,
+    ForClients,
+}
+
+/// What is said to the visitor: where to, over what, and what to fetch.
+pub(crate) struct Errand {
+    pub(crate) target: Target,
+    pub(crate) version: Version,
+    pub(crate) suites: Suites,
+    /// Whether it goes on to further.test.
+    pub(crate) further: bool,
+}
+
 /// The frame type ORIGIN.
 const ORIGIN: u64 = 0xc;
 /// It takes this many requests at a time.
 const LIMIT: u64 = 4;
 
 /// Visits until it has its response or something to complain about.
-pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fault: Fault) {
+pub(crate) async fn visit(errand: &Errand, fault: Fault) {
+    let &Errand { ref target, version, suites, further } = errand;
     let Ok(peer) = (Visit { target, version }).connect_over(suites).await else { return };
     let client = Client {
         peer,
@@ -146,6 +167,8 @@ pub(crate) async fn visit(target: &Target, version: Version, suites: Suites, fau
         tls12: [Suites::Tls12, Suites::Tls12Sha384].contains(&suites),
         flags: 0,
         unknown: 0,
+        further,
+        authority: false,
     };
     client.run(&target.authority).await;
 }
@@ -174,6 +197,9 @@ struct Client<'a> {
     flags: u8,
     /// How many frames of types that mean nothing have come.
     unknown: usize,
+    /// Whether it goes on to further.test, and whether it was shown a certificate for that.
+    further: bool,
+    authority: bool,
 }
 
 impl Client<'_> {
@@ -273,7 +299,13 @@ impl Client<'_> {
             {
                 self.open_block = true;
             }
-            (Some(stream), kind::HEADERS) => return Ok(stream != self.own),
+            (Some(stream), kind::HEADERS) if stream == self.own => {
+                let again = self.further && self.authority && !self.fault(Fault::TrustsNobody);
+                if again {
+                    self.peer.get("further.test", "/").await;
+                }
+                return Ok(again);
+            }
             (None, kind::SETTINGS) => self.take_settings(&payload)?,
             (None, frame) if frame == ours[0] => self.take_requests(&payload).await?,
             (None, frame) if frame == ours[1] && self.fault(Fault::LacksServersDraft) => {
@@ -496,25 +528,35 @@ impl Client<'_> {
             || !self.offered.contains(&scheme) && skip.is_empty()
             || self.minds_proof(payload, &chain, scheme)
             || repeated && !self.fault(Fault::TakesRepeatedProofs);
+        self.authority |= self.blemish(&chain).is_none_or(|one| self.fault(Fault::Trusts(one)));
         if wrong { Err(invalid) } else { Ok(()) }
+    }
+
+    /// Why this chain gives no authority for further.test, if it gives none.
+    fn blemish(&self, chain: &[Vec<u8>]) -> Option<Blemish> {
+        let (leaf, above) = chain.split_first()?;
+        let above: Vec<_> = above.iter().map(|der| der.as_slice().into()).collect();
+        let (der, name) = (leaf.as_slice().into(), "further.test".try_into().unwrap());
+        let now = UnixTime::now();
+        self.verifier.verify_server_cert(&der, &above, &name, &[], now).err()?;
+        let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
+        let names = format!("{:?}", parsed.subject_alternative_name().unwrap().unwrap().value);
+        let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+        Some(match parsed.validity() {
+            validity if validity.not_after < ASN1Time::now() => Blemish::Expired,
+            validity if validity.not_before > ASN1Time::now() => Blemish::Early,
+            _ if parsed.issuer().to_string().contains("Nobody") => Blemish::Stranger,
+            _ if !names.contains("further.test") => Blemish::OtherName,
+            _ if usage.client_auth => Blemish::ForClients,
+            _ => Blemish::Namesake,
+        })
     }
 
     /// Whether it complains of what it should not.
     fn minds_proof(&self, payload: &[u8], chain: &[Vec<u8>], scheme: u16) -> bool {
-        let Some((leaf, above)) = chain.split_first() else { return false };
-        let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
-        let (valid, issuer) = (parsed.validity().is_valid(), parsed.issuer().to_string());
+        let blemish = self.blemish(chain);
         match self.fault {
-            Fault::ComplainsOfExpired => parsed.validity().not_after < ASN1Time::now(),
-            Fault::ComplainsOfEarly => parsed.validity().not_before > ASN1Time::now(),
-            Fault::ComplainsOfStrangers => issuer.contains("Nobody"),
-            Fault::ComplainsOfNamesakes => {
-                let above: Vec<_> = above.iter().map(|der| der.as_slice().into()).collect();
-                let (leaf, name) = (leaf.as_slice().into(), "further.test".try_into().unwrap());
-                let (verifier, now) = (&self.verifier, UnixTime::now());
-                let accepted = verifier.verify_server_cert(&leaf, &above, &name, &[], now).is_ok();
-                issuer.contains("Conformance servers") && valid && !accepted
-            }
+            Fault::ComplainsOf(one) => blemish == Some(one),
             Fault::KnowsP256Only => scheme != 0x0403,
             Fault::ComplainsOfLongChains => chain.len() > 3,
             Fault::ComplainsOfLongProofs => payload.len() > 1 << 14,

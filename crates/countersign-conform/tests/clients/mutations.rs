@@ -11,7 +11,7 @@ use countersign_conform::{Verdict, Version, against_client};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::broken::{Fault, Oddity};
+use crate::broken::{Blemish, Fault, Oddity};
 use crate::flaws::{Flaw, Shape};
 use crate::lies::Lie;
 use crate::world::{WithoutEd25519, World};
@@ -261,11 +261,11 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::ComplainsOfLongChains, INVALID, &["server/3.2/c3"]),
     (Fault::ComplainsOfLongProofs, INVALID, &["server/3.2/c4"]),
     (Fault::KnowsSha256Only, INVALID, &["rfc9261/5.1/c5"]),
-    (Fault::ComplainsOfNamesakes, INVALID, &["server/6.2/c3"]),
+    (Fault::ComplainsOf(Blemish::Namesake), INVALID, &["server/6.2/c3"]),
     (Fault::RefusesServers, INVALID, &["server/3.2/c1"]),
-    (Fault::ComplainsOfExpired, INVALID, &["server/6.2/c1"]),
-    (Fault::ComplainsOfEarly, INVALID, &["server/6.2/c4"]),
-    (Fault::ComplainsOfStrangers, INVALID, &["server/6.2/c2"]),
+    (Fault::ComplainsOf(Blemish::Expired), INVALID, &["server/6.2/c1"]),
+    (Fault::ComplainsOf(Blemish::Early), INVALID, &["server/6.2/c4"]),
+    (Fault::ComplainsOf(Blemish::Stranger), INVALID, &["server/6.2/c2"]),
     (Fault::Takes(Shape::Rubbish), GOES_ON, &["server/5.3/c1"]),
     (Fault::Takes(Shape::Cut), GOES_ON, &["server/5.3/c6"]),
     (Fault::Takes(Shape::Empty), GOES_ON, &["server/5.3/c7"]),
@@ -293,6 +293,36 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
     (Fault::Believes(Lie::P521WithSha384), GOES_ON, &["rfc9261/5.2.2/c5"]),
     (Fault::Skips(&[Check::Signature, Check::Finished]), ["byte"; 2], &["server/5.3/c20"]),
     (Fault::Skips(&[Check::Trailing]), GOES_ON, &["server/5.3/c5"]),
+    (
+        Fault::Trusts(Blemish::OtherName),
+        ["a certificate for another name: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
+    (
+        Fault::Trusts(Blemish::Expired),
+        ["an expired certificate: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
+    (
+        Fault::Trusts(Blemish::Early),
+        ["a certificate that is not valid yet: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
+    (
+        Fault::Trusts(Blemish::Stranger),
+        ["a certificate of a stranger: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
+    (
+        Fault::Trusts(Blemish::Namesake),
+        ["a certificate of a namesake: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
+    (
+        Fault::Trusts(Blemish::ForClients),
+        ["a certificate for clients: the client made"; 2],
+        &["server/1.1/c1"],
+    ),
     (Fault::TakesRepeatedProofs, GOES_ON, &["server/5.3/c8"]),
     (Fault::Skips(&[Check::Scheme]), GOES_ON, &["rfc9261/5.2.2/c2"]),
     (Fault::TakesAnyScheme, GOES_ON, &["rfc9261/5.2.2/c6"]),
@@ -363,6 +393,15 @@ async fn who_has_no_identity_fails_nothing_and_passes_nothing_that_needs_one() {
         "rfc9261/5.2.1/c5",
     ];
     assert_eq!(skipped, expected);
+}
+
+#[tokio::test]
+async fn who_does_not_go_on_to_the_second_origin_shows_nothing_of_authority() {
+    let world = World::new(Duration::from_secs(10));
+    let chosen = |id: &str| id == "server/1.1/c1";
+    let outcomes = world.outcomes(Version::Http2, Fault::TrustsNobody, chosen).await;
+    let line = outcomes[0].line();
+    assert!(line.starts_with("skipped") && line.contains("has to fetch {further}"), "{line}");
 }
 
 /// Silence is a failure, too; there is no need to listen to it for long.

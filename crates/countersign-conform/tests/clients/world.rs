@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::task::JoinHandle;
 
-use crate::broken::{self, Fault};
+use crate::broken::{self, Errand, Fault};
 
 /// A verifier that knows a scheme less.
 #[derive(Debug)]
@@ -128,8 +128,10 @@ impl World {
                 _ => Suites::Of(Hash::Sha256),
             };
             let target = self.target(port.parse().unwrap());
+            let further = against_client::further_url(url).is_some();
+            let errand = Errand { target, version, suites, further };
             Ok(Visitor(tokio::spawn(async move {
-                broken::visit(&target, version, suites, fault).await;
+                broken::visit(&errand, fault).await;
             })))
         };
         against_client::run(&self.host, version, chosen, invite, |_| {}).await
