@@ -57,6 +57,8 @@ document that the id names; `robustness` is what no document demands, but whoeve
 | `rfc8336` | ORIGIN, in HTTP/3 with RFC 9412 |
 | `http2`, `http3` | RFC 9113, RFC 9114 |
 
+Authenticators on TLS 1.2 without the extended master secret, which RFC 9261 rules out, are not tried: rustls has no such connections.
+
 `--only ID` runs one case, `--http2` or `--http3` one version; `--json` prints an object per case, `--junit FILE` writes JUnit's XML.
 `SSLKEYLOGFILE` works, to look at a case with Wireshark.
 ";

@@ -42,10 +42,13 @@ pub(crate) enum Fault {
     TakesBack(u16),
     /// It takes back that it can be asked, when it answers a request with an odd extension.
     TakesBackOnce,
-    LetsServerSettingBeAnything,
+    LetsServerAnnounceTwo,
+    LetsServerTakeBack,
     LetsTakeBack,
+    LetsTakeBackAtOnce,
     TakesSecondSettings,
-    NeedsNoSettings,
+    TakesRequestsBeforeSettings,
+    TakesCertificatesBeforeSettings,
     TakesSecondControlStreams,
     NeedsNoControlStream,
     FearsTheUnknown,
@@ -58,8 +61,10 @@ pub(crate) enum Fault {
     // Answers.
     PresentsAtOnce,
     AnswersTwice,
-    AnswersLastFirst,
-    AnswersThrice,
+    AnswersLastFirstOfAFrame,
+    AnswersLastFrameFirst,
+    /// So many times, and then no more.
+    AnswersTimes(usize),
     /// It counts answered requests as outstanding.
     CountsForever,
     Forges,
@@ -71,7 +76,8 @@ pub(crate) enum Fault {
     Declines(Oddity),
     MindsFlags,
     UsesAnyScheme,
-    IgnoresAuthorities,
+    /// It presents whatever this extension says.
+    IgnoresExtension(u16),
     PresentsAsServer,
     AsksItself,
     // Requests that may not be answered.
@@ -82,10 +88,13 @@ pub(crate) enum Fault {
     TakesContextsTwiceInAFrame,
     NeedsNoAlgorithms,
     TakesTwins,
-    NeedsNoNegotiation,
+    NeedsNoNegotiationToBeAsked,
+    NeedsNoNegotiationToBeShown,
     AnswersAnybody,
     // Frames.
-    IgnoresStrays,
+    IgnoresStrayRequests,
+    IgnoresStrayCertificates,
+    IgnoresPushedRequests,
     IgnoresOpenBlocks,
     AwaitsAnyLength,
     // Certificates of servers.
@@ -270,9 +279,9 @@ impl Client<'_> {
         };
         let payload = payload(arrival);
         let ours = [self.points.requests, self.points.server_certificate].map(u64::from);
-        let strays = self.fault(Fault::IgnoresStrays);
         if self.settings.is_none() && stream.is_none() && frame != kind::SETTINGS {
-            let lax = self.fault(Fault::NeedsNoSettings);
+            let lax = frame == ours[0] && self.fault(Fault::TakesRequestsBeforeSettings)
+                || frame == ours[1] && self.fault(Fault::TakesCertificatesBeforeSettings);
             return if lax { Ok(true) } else { self.error(NO_SETTINGS) };
         }
         if stream.is_some() && frame == kind::SETTINGS {
@@ -284,7 +293,16 @@ impl Client<'_> {
             return if ignores { Ok(true) } else { self.error(UNEXPECTED) };
         }
         if stream.is_some() && ours.contains(&frame) {
-            return if strays { Ok(true) } else { self.error(UNEXPECTED) };
+            // Servers begin unidirectional streams with these numbers (RFC 9000, section 2.1).
+            let pushed = stream.is_some_and(|id| id % 4 == 3);
+            let lax = match frame {
+                frame if frame != ours[0] => self.fault(Fault::IgnoresStrayCertificates),
+                _ if pushed && self.peer.version == Version::Http3 => {
+                    self.fault(Fault::IgnoresPushedRequests)
+                }
+                _ => self.fault(Fault::IgnoresStrayRequests),
+            };
+            return if lax { Ok(true) } else { self.error(UNEXPECTED) };
         }
         if frame == ours[1] && flags != 0 && self.fault(Fault::MindsFlags) {
             return self.error(UNEXPECTED);
@@ -343,16 +361,21 @@ impl Client<'_> {
         let (mut client, mut server) = self.settings.unwrap_or_default();
         for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
             if identifier == u64::from(self.points.client_cert_auth) {
-                if value < client && !self.fault(Fault::LetsTakeBack) {
+                let lax = match self.settings {
+                    Some(_) => self.fault(Fault::LetsTakeBack),
+                    None => self.fault(Fault::LetsTakeBackAtOnce),
+                };
+                if value < client && !lax {
                     return self.error(UNEXPECTED);
                 }
                 client = value;
             } else if identifier == u64::from(self.points.server_cert_auth) {
-                let wrong = value > 1 || value < server;
                 if self.fault(Fault::LacksServersDraft) {
                     continue;
                 }
-                if wrong && !self.fault(Fault::LetsServerSettingBeAnything) {
+                let wrong = value > 1 && !self.fault(Fault::LetsServerAnnounceTwo)
+                    || value < server && !self.fault(Fault::LetsServerTakeBack);
+                if wrong {
                     return self.error(UNEXPECTED);
                 }
                 server = value;
@@ -367,7 +390,7 @@ impl Client<'_> {
     async fn take_requests(&mut self, payload: &[u8]) -> Result<(), u64> {
         let announced = self.settings.is_some_and(|(client, _)| client > 0);
         if !announced && !self.fault(Fault::AnswersAnybody) {
-            let lax = self.fault(Fault::NeedsNoNegotiation);
+            let lax = self.fault(Fault::NeedsNoNegotiationToBeAsked);
             return if lax { Ok(()) } else { self.error(UNEXPECTED) };
         }
         if flaw(payload).is_some_and(|flaw| self.fault(Fault::Swallows(flaw))) {
@@ -447,14 +470,13 @@ impl Client<'_> {
         let scheme = offered.contains(&own)
             || self.fault(Fault::UsesAnyScheme)
             || self.fault(Fault::NeedsNoAlgorithms);
-        let below = self.fault(Fault::IgnoresAuthorities)
-            || [
-                extension::CERTIFICATE_AUTHORITIES,
-                extension::OID_FILTERS,
-                extension::SIGNATURE_ALGORITHMS_CERT,
-            ]
-            .iter()
-            .all(|typ| request.extension(*typ).is_none());
+        let below = [
+            extension::CERTIFICATE_AUTHORITIES,
+            extension::OID_FILTERS,
+            extension::SIGNATURE_ALGORITHMS_CERT,
+        ]
+        .into_iter()
+        .all(|typ| request.extension(typ).is_none() || self.fault(Fault::IgnoresExtension(typ)));
         if declines || !scheme || !below {
             return decline(&self.peer.secrets, Side::Client, &request.bytes, &request.context);
         }
@@ -473,9 +495,8 @@ impl Client<'_> {
     async fn send(&mut self, answers: Vec<Vec<u8>>, together: usize) {
         let mut answers = answers;
         match self.fault {
-            Fault::AnswersLastFirst if together > 1 => answers.reverse(),
-            // Those of frames that come one by one as well.
-            Fault::AnswersLastFirst => {
+            Fault::AnswersLastFirstOfAFrame if together > 1 => answers.reverse(),
+            Fault::AnswersLastFrameFirst if together == 1 => {
                 self.held.append(&mut answers);
                 if self.held.len() < LIMIT as usize {
                     return;
@@ -484,7 +505,7 @@ impl Client<'_> {
                 answers.reverse();
             }
             Fault::AnswersTwice => answers.extend(answers.clone()),
-            Fault::AnswersThrice if self.answered >= 3 => return,
+            Fault::AnswersTimes(times) if self.answered >= times => return,
             _ => {}
         }
         for answer in answers {
@@ -501,7 +522,7 @@ impl Client<'_> {
     fn take_server_certificate(&mut self, payload: &[u8]) -> Result<(), u64> {
         let negotiated = self.settings.is_some_and(|(_, server)| server == 1);
         if !negotiated {
-            let lax = self.fault(Fault::NeedsNoNegotiation);
+            let lax = self.fault(Fault::NeedsNoNegotiationToBeShown);
             return if lax { Ok(()) } else { self.error(UNEXPECTED) };
         }
         let invalid = self.points.server_certificate_invalid.into();

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What arrived: the contents of each record of TLS, or of each stream of QUIC.
 type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 
+/// Put behind what arrived on a stream of QUIC when that has come to its end.
+const END: &[u8] = b"(the end)";
+
 /// Support for both drafts.
 fn settings(version: Version) -> Vec<u8> {
     settings_payload(version, &[(0xff0c, 4), (0xff0d, 1)])
@@ -89,8 +92,12 @@ async fn listen_over_quic(world: Arc<World>, port: u16, heard: Heard) {
             heard.len() - 1
         };
         tokio::spawn(async move {
-            while let Ok(Some(chunk)) = incoming.read_chunk(usize::MAX, true).await {
-                heard.lock().unwrap()[at].extend(chunk.bytes);
+            while let Ok(chunk) = incoming.read_chunk(usize::MAX, true).await {
+                let mut heard = heard.lock().unwrap();
+                match chunk {
+                    Some(chunk) => heard[at].extend(chunk.bytes),
+                    None => return heard[at].extend(END),
+                }
             }
         });
     }
@@ -161,6 +168,28 @@ async fn the_one_control_stream_is_followed_by_what_may_not_be_there() {
     let heard = heard_in("client/4.1.2/c6", Version::Http3).await;
     let push = [varint(stream::PUSH), varint(0), varint(0xf5)].concat();
     assert!(heard.iter().any(|bytes| bytes.starts_with(&push)), "{heard:x?}");
+}
+
+#[tokio::test]
+async fn the_control_stream_ends_between_frames_and_within_one() {
+    let heard = heard_in("http3/6.2.1/c1", Version::Http3).await;
+    assert!(contains(&heard, &[&settings_end(), END].concat()), "{heard:x?}");
     let heard = heard_in("http3/7.1/c1", Version::Http3).await;
-    assert!(contains(&heard, &varint(0xf5)), "{heard:x?}");
+    assert!(contains(&heard, &[&settings_end(), &varint(0xf5)[..]].concat()), "{heard:x?}");
+    assert!(contains(&heard, END), "{heard:x?}");
+}
+
+/// What the tool's SETTINGS end with.
+fn settings_end() -> Vec<u8> {
+    settings_payload(Version::Http3, &[(0xff0d, 1)])
+}
+
+#[tokio::test]
+async fn frames_announce_more_than_is_allowed() {
+    let heard = heard_in("http2/4.2/c1", Version::Http2).await;
+    assert!(contains(&heard, &[0, 0x40, 1, 0xf5]), "{heard:x?}");
+    for (id, length) in [("client/5.5/c1", 1 << 30), ("client/5.5/c2", (1 << 62) - 1)] {
+        let heard = heard_in(id, Version::Http3).await;
+        assert!(contains(&heard, &[varint(0xf5), varint(length)].concat()), "{heard:x?}");
+    }
 }
