@@ -12,6 +12,12 @@ pub(super) const CASES: &[ClientCase] = cases! {
          one that is not valid yet, one of a stranger, one of a namesake of the authority, one that is not for servers",
         "a request for the second origin on the first connection, and on none of the others"
         => |guest| judged(guest, &UNFIT);
+    Must "rfc9261/5.2.1/c6" Both:
+        "A certificate with key usage is fit only if digitalSignature is in it.",
+        "a certificate for the second origin; and on another connection one whose key usage is keyAgreement alone",
+        "a request for the second origin on the first connection, and none on the other, whether the client refuses the \
+         authenticator or the certificate"
+        => not_for_signatures;
 };
 
 /// The host of the second origin.
@@ -38,6 +44,17 @@ pub(super) const UNFIT: [Unfit; 6] = [
     ("a certificate of a namesake", |host| &host.namesake),
     ("a certificate for clients", |host| &host.for_clients),
 ];
+
+/// That of `rfc9261/5.2.1/c6`.
+pub(super) const NOT_FOR_SIGNATURES: [Unfit; 1] =
+    [("a certificate that is not for signatures", |host| &host.key_agreement)];
+
+async fn not_for_signatures(guest: &mut Guest<'_>) -> Done {
+    let judged = judged(guest, &NOT_FOR_SIGNATURES).await;
+    let refused = guest.peer.end().is_some_and(|end| end.code == Some(guest.invalid()));
+    // The certificate is not what TLS asks for, so that the authenticator may count as invalid as well.
+    if guest.round > 0 && refused { Ok(()) } else { judged }
+}
 
 /// On the first connection there is a certificate that is fit, on each further one an unfit one.
 async fn judged(guest: &mut Guest<'_>, unfit: &'static [Unfit]) -> Done {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_pki::{Authority, Issued, KeyKind, Leaf, PkiError};
+use countersign_pki::{Authority, Issued, KeyKind, KeyUsage, Leaf, PkiError};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::authenticator::Key;
@@ -51,6 +51,8 @@ pub struct Host {
     pub other: Identity,
     /// One for the same name that is for clients.
     pub for_clients: Identity,
+    /// One whose key usage is keyAgreement alone.
+    pub key_agreement: Identity,
     /// One of an authority that nobody knows.
     pub stranger: Identity,
     /// One whose P-521 key signs with SHA-384, which no scheme of TLS 1.3 is for.
@@ -107,6 +109,9 @@ impl Host {
             early: identity(authority.issue(&further().not_yet_valid()))?,
             other: identity(authority.issue(&Leaf::server("other").dns("other.test")))?,
             for_clients: identity(authority.issue(&Leaf::client("further").dns("further.test")))?,
+            key_agreement: identity(
+                authority.issue(&further().key_usages([KeyUsage::KeyAgreement])),
+            )?,
             stranger: identity(unknown.issue(&further()))?,
             deep: identity(deep.issue(&further()))?,
             great: identity(great.issue(&further().key(KeyKind::MlDsa87)))?,

@@ -52,6 +52,7 @@ fn rounds(id: &str) -> usize {
         "http2/3.4/c1" | "http3/6.2.1/c2" => streams::BEFORE_SETTINGS,
         "rfc9261/4/c2" => answers::CONTEXTS.len(),
         "server/1.1/c1" => 1 + authority::UNFIT.len(),
+        "rfc9261/5.2.1/c6" => 1 + authority::NOT_FOR_SIGNATURES.len(),
         "server/5.3/c20" => forged::PLACES,
         "server/5.3/c21" => forged::LENGTHS.len(),
         _ => 1,

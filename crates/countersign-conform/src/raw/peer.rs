@@ -218,6 +218,11 @@ impl Peer {
         self.kept.remove(at).map(payload)
     }
 
+    /// How the connection has ended, as far as that was noticed.
+    pub fn end(&self) -> Option<&End> {
+        self.ended.as_ref()
+    }
+
     /// An ending in words.
     pub fn tell(&self, end: &End) -> String {
         let text = if end.text.is_empty() {

@@ -138,6 +138,7 @@ pub(crate) enum Blemish {
     Stranger,
     Namesake,
     ForClients,
+    NotForSignatures,
 }
 
 /// What is said to the visitor: where to, over what, and what to fetch.
@@ -559,8 +560,11 @@ impl Client<'_> {
         let above: Vec<_> = above.iter().map(|der| der.as_slice().into()).collect();
         let (der, name) = (leaf.as_slice().into(), "further.test".try_into().unwrap());
         let now = UnixTime::now();
-        self.verifier.verify_server_cert(&der, &above, &name, &[], now).err()?;
         let (_, parsed) = X509Certificate::from_der(leaf).unwrap();
+        if self.verifier.verify_server_cert(&der, &above, &name, &[], now).is_ok() {
+            let usage = parsed.key_usage().unwrap().unwrap().value;
+            return (!usage.digital_signature()).then_some(Blemish::NotForSignatures);
+        }
         let names = format!("{:?}", parsed.subject_alternative_name().unwrap().unwrap().value);
         let usage = parsed.extended_key_usage().unwrap().unwrap().value;
         Some(match parsed.validity() {

@@ -356,6 +356,11 @@ const TABLE: &[(Fault, Reason, &[&str])] = &[
         ["a certificate for clients: the client made"; 2],
         &["server/1.1/c1"],
     ),
+    (
+        Fault::Trusts(Blemish::NotForSignatures),
+        ["a certificate that is not for signatures: the client made"; 2],
+        &["rfc9261/5.2.1/c6"],
+    ),
     (Fault::TakesRepeatedProofs, GOES_ON, &["server/5.3/c8"]),
     (Fault::Skips(&[Check::Scheme]), GOES_ON, &["rfc9261/5.2.2/c2"]),
     (Fault::TakesAnyScheme, GOES_ON, &["rfc9261/5.2.2/c6"]),
@@ -398,7 +403,13 @@ async fn who_lacks_the_servers_draft_fails_nothing() {
     for (version, separate) in [(Version::Http2, true), (Version::Http3, false)] {
         let skipped = skipped_without(Fault::LacksServersDraft, version, separate).await;
         let of_ours = |id: &str| {
-            let shown = ["server/", "rfc9261/5.2.2/c", "rfc9261/5.2.1/c3", "rfc9261/5.1/c5"];
+            let shown = [
+                "server/",
+                "rfc9261/5.2.2/c",
+                "rfc9261/5.2.1/c3",
+                "rfc9261/5.2.1/c6",
+                "rfc9261/5.1/c5",
+            ];
             shown.iter().any(|start| id.starts_with(start)) || separate && id == "client/4.2/c4"
         };
         assert!(skipped.iter().all(|id| of_ours(id)), "{skipped:?}");
@@ -435,6 +446,17 @@ async fn who_does_not_go_on_to_the_second_origin_shows_nothing_of_authority() {
     let outcomes = world.outcomes(Version::Http2, Fault::TrustsNobody, chosen).await;
     let line = outcomes[0].line();
     assert!(line.starts_with("skipped") && line.contains("has to fetch {further}"), "{line}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_for_signatures_may_end_the_connection() {
+    let world = World::new(Duration::from_secs(10));
+    let chosen = |id: &str| id == "rfc9261/5.2.1/c6";
+    for version in [Version::Http2, Version::Http3] {
+        let complains = Fault::ComplainsOf(Blemish::NotForSignatures);
+        let outcomes = world.outcomes(version, complains, chosen).await;
+        assert_eq!(outcomes[0].verdict, Verdict::Pass, "{}", outcomes[0].line());
+    }
 }
 
 /// Silence is a failure, too; there is no need to listen to it for long.
