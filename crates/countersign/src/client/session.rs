@@ -33,7 +33,8 @@ pub enum Event {
     PeerSettings(PeerSettings),
     /// The server asks for a certificate.
     Challenge(AuthenticatorRequest),
-    /// A challenge was answered: with a credential, or with an empty authenticator for a reason.
+    /// A challenge was answered: with a credential, or with an empty authenticator for a reason. It is told when the answer
+    /// is made, which may be before one that has to be sent first.
     Answer {
         /// The certificate_request_context of the challenge.
         context: Vec<u8>,
