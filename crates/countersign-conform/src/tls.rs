@@ -23,13 +23,18 @@ pub enum Suites {
     Any,
     /// TLS 1.2 with SHA-256, and with the extended master secret, which rustls always has.
     Tls12,
+    /// The same with SHA-384.
+    Tls12Sha384,
+    /// All of TLS 1.3 and of TLS 1.2.
+    BothVersions,
 }
 
 impl Suites {
-    fn versions(self) -> [&'static SupportedProtocolVersion; 1] {
+    fn versions(self) -> Vec<&'static SupportedProtocolVersion> {
         match self {
-            Self::Of(_) | Self::Any => [&TLS13],
-            Self::Tls12 => [&TLS12],
+            Self::Of(_) | Self::Any => vec![&TLS13],
+            Self::Tls12 | Self::Tls12Sha384 => vec![&TLS12],
+            Self::BothVersions => vec![&TLS13, &TLS12],
         }
     }
 }
@@ -37,10 +42,14 @@ impl Suites {
 fn provider(suites: Suites) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites = match suites {
-        Suites::Any => return Arc::new(provider),
+        Suites::Any | Suites::BothVersions => return Arc::new(provider),
         Suites::Tls12 => vec![
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ],
+        Suites::Tls12Sha384 => vec![
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
         ],
         Suites::Of(Hash::Sha256) => vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,

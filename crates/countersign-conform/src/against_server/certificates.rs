@@ -51,7 +51,7 @@ async fn presents(visit: &Visit<'_>, identity: &Identity, alone: bool) -> Done {
     if alone {
         visit.refused_alone(&mut asked.peer, asked.stream).await
     } else {
-        visit.refused(&mut asked.peer, asked.stream).await
+        visit.kept_out(&mut asked.peer, asked.stream).await
     }
 }
 
@@ -76,7 +76,7 @@ async fn anothers(visit: &Visit<'_>) -> Done {
         );
     };
     asked.peer.answer(&asked.request, other).await?;
-    visit.refused(&mut asked.peer, asked.stream).await
+    visit.kept_out(&mut asked.peer, asked.stream).await
 }
 
 async fn rejected(visit: &Visit<'_>) -> Done {

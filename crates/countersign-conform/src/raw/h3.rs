@@ -204,7 +204,10 @@ async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSen
         let payload = payload.freeze();
         let _ = arrivals.send(Arrival::Frame { stream: Some(id), kind, flags: 0, payload });
     }
-    let _ = arrivals.send(Arrival::StreamEnded(id));
+    // The end of the connection is told by who knows its reason.
+    if !reader.lost {
+        let _ = arrivals.send(Arrival::StreamEnded(id));
+    }
 }
 
 /// A stream, and what was read of it and not used yet.

@@ -87,6 +87,16 @@ impl Peer {
         self.patience = patience;
     }
 
+    /// How long it waits.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// How the connection ended, as far as that has been noticed.
+    pub fn ending(&self) -> Option<&End> {
+        self.ended.as_ref()
+    }
+
     fn new(
         version: Version,
         wire: Wire,

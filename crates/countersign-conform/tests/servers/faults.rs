@@ -1,0 +1,82 @@
+//! What can be wrong with the little server.
+
+use countersign_conform::authenticator::Check;
+
+use crate::lenient::Wrong;
+
+/// What can be wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// None; it speaks TLS 1.2 too.
+    SpeaksTls12,
+    // Settings.
+    AnnouncesTwo,
+    AnnouncesServerTwo,
+    AsksAnybody,
+    OffersToAnybody,
+    LetsTakeBack,
+    LetsServerSettingBeAnything,
+    TakesLimitAsSigned,
+    HeedsFirstSettingsOnly,
+    FearsTheUnknown,
+    TakesSecondSettings,
+    NeedsNoSettings,
+    // Requests.
+    AsksEmpty,
+    AsksOnAStream,
+    AsksBeforeSettings,
+    AsksAtTheEnd,
+    KeepsReady,
+    KeepsReadyInVain,
+    AsksWithOddExtension,
+    AsksWithServerName,
+    AsksWithoutSchemes,
+    OffersPkcs1,
+    LacksEd25519,
+    CountsContexts,
+    RepeatsContexts,
+    IgnoresTheLimit,
+    /// Asks one more than a limit above 1.
+    LimitsToOneMore,
+    AsksOnce,
+    AsksForThePublic,
+    // Answers.
+    Overlooks(Wrong),
+    Skips(&'static [Check]),
+    /// The same for a server that does not offer Ed25519.
+    SkipsOfFew(&'static [Check]),
+    RefusesEverybody,
+    KnowsP256Only,
+    RefusesLongChains,
+    RefusesLongFrames,
+    KnowsSha256Only,
+    /// TLS 1.2 too, and proofs on it in vain.
+    SpeaksTls12InVain,
+    /// TLS 1.2, and proofs on it with SHA-256 alone.
+    SpeaksTls12OfSha256,
+    MindsFlags,
+    ForgetsWhoCancels,
+    ExpectsTheLastFirst,
+    TakesAnyOrder,
+    TakesReplays,
+    EndsOnDecline,
+    EndsOnStranger,
+    TrustsAnybody,
+    ForgetsIdentities,
+    RemembersForAll,
+    RemembersByTicket,
+    // Frames.
+    IgnoresRequests,
+    IgnoresStrays,
+    IgnoresUnsolicited,
+    IgnoresOpenBlocks,
+    AwaitsAnyLength,
+    EndsWithoutAWord,
+    EndsWithAnotherCode,
+    NeedsNoControlStream,
+    DiesOfAbsence,
+    // Offers.
+    OffersForged,
+    OffersUnderOneContext,
+}
