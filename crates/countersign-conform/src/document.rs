@@ -59,11 +59,21 @@ document that the id names; `robustness` is what no document demands, but whoeve
 `SSLKEYLOGFILE` works, to look at a case with Wireshark.
 ";
 
+const NOT_TRIED: &str = "
+## Not tried
+
+| rule | why |
+| --- | --- |
+| RFC 9261, section 5.1: with TLS 1.2, authenticators need the extended master secret | rustls, which the tool makes connections with, always has it |
+| RFC 9261, section 9: a server waits for the client's Finished before it sends an authenticator | the tool sends no early data, so that nothing can be sent back before its Finished |
+";
+
 /// The whole document, in Markdown.
 pub fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
     section(&mut text, "Cases against servers", against_server::cases().map(|case| &case.about));
     section(&mut text, "Cases against clients", against_client::cases().map(|case| &case.about));
+    text.push_str(NOT_TRIED);
     text
 }
 

@@ -5,7 +5,9 @@ mod certificates;
 mod forged;
 mod frames;
 mod negotiation;
+mod offers;
 mod requests;
+mod signatures;
 mod target;
 mod visit;
 
@@ -31,7 +33,9 @@ pub fn cases() -> impl Iterator<Item = &'static ServerCase> {
         requests::CASES,
         answers::CASES,
         certificates::CASES,
+        offers::CASES,
         forged::CASES,
+        signatures::CASES,
         frames::CASES,
     ]
     .into_iter()

@@ -1,16 +1,12 @@
 //! What the server asks with.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::ServerCase;
-use super::visit::{Next, Visit};
+use super::visit::{MOMENT, Next, Visit};
 use crate::authenticator::{Request, SCHEMES, extension};
 use crate::case::{Done, cases, failed, skipped};
 use crate::raw::{Arrival, Event, Peer};
-
-/// Longer than it takes to send what is ready to be sent.
-const MOMENT: Duration = Duration::from_millis(300);
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/4.1/s1" Both:

@@ -1,5 +1,7 @@
 //! The steps that cases against servers have in common.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::target::Target;
@@ -10,6 +12,9 @@ use crate::raw::{Arrival, Event, Peer, fields, kind, printable};
 
 /// How many times the usual patience is there for who may let a deadline of its own go by.
 const LATE: u32 = 3;
+
+/// Longer than it takes to send what is ready to be sent.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
 
 /// A case's view of the server.
 #[derive(Clone, Copy, Debug)]

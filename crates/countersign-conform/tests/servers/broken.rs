@@ -15,6 +15,7 @@ use countersign_conform::code_points::{
 use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Listener, Peer, fields, kind, parse_settings,
+    settings_payload,
 };
 use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Version};
@@ -98,6 +99,9 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     address
 }
 
+/// Seconds.
+const DAY: i64 = 86_400;
+
 struct Connection {
     peer: Peer,
     shared: Arc<Shared>,
@@ -147,8 +151,10 @@ impl Connection {
         let points = self.shared.points;
         let client = if self.fault(Fault::AnnouncesTwo) { 2 } else { 1 };
         let server = if self.fault(Fault::AnnouncesServerTwo) { 2 } else { 1 };
-        let settings =
-            [(points.client_cert_auth.into(), client), (points.server_cert_auth.into(), server)];
+        let mut settings = vec![(points.client_cert_auth.into(), client)];
+        if !self.fault(Fault::AnnouncesNoOffers) && !self.fault(Fault::OffersUnannounced) {
+            settings.push((points.server_cert_auth.into(), server));
+        }
         self.peer.announce(&settings).await;
         if self.fault(Fault::AsksBeforeSettings) {
             let list = Request::encode_list(&[self.request(Kind::User)]);
@@ -265,7 +271,8 @@ impl Connection {
             self.peer.control(points.requests, &list).await;
             self.outstanding.push_back((request, Kind::User));
         }
-        if first && (self.server_certificates == 1 || self.fault(Fault::OffersToAnybody)) {
+        let both = self.server_certificates == 1 && !self.fault(Fault::AnnouncesNoOffers);
+        if first && (both || self.fault(Fault::OffersToAnybody)) {
             self.offer().await;
         }
         Ok(())
@@ -478,6 +485,13 @@ impl Connection {
             Ok(Proof::Declined) => 403,
             Ok(Proof::Proven { chain, scheme, .. }) => self.judge(kind, &chain, scheme)?,
         };
+        if status == 200 && self.fault(Fault::TakesItselfBack) {
+            let points = self.shared.points;
+            let settings =
+                [(points.client_cert_auth.into(), 0), (points.server_cert_auth.into(), 0)];
+            let payload = settings_payload(self.peer.version, &settings);
+            self.peer.control(kind::SETTINGS, &payload).await;
+        }
         if status == 200 {
             self.identities.insert(kind);
             self.shared.proven.lock().unwrap().insert(kind);
@@ -501,15 +515,48 @@ impl Connection {
             Kind::User => &self.shared.user,
             Kind::Device => &self.shared.device,
         };
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap();
+        let now = match self.shared.fault {
+            Fault::LivesInThePast => now - 2 * DAY,
+            Fault::LivesInTheFuture => now + 2 * DAY,
+            _ => now,
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap()));
         let trusted = match chain.split_first() {
             // Only a server that does not read what it gets comes here.
             None => true,
-            Some((leaf, rest)) => verifier.verify_client_cert(leaf, rest, UnixTime::now()).is_ok(),
+            Some((leaf, rest)) => {
+                let parsed = X509Certificate::from_der(leaf).unwrap().1;
+                let signs =
+                    parsed.key_usage().unwrap().is_none_or(|usage| usage.value.digital_signature());
+                let verifies = verifier.verify_client_cert(leaf, rest, now).is_ok()
+                    || self.trusts_wrongly(&**verifier, &parsed, rest);
+                verifies && (signs || self.fault(Fault::IgnoresKeyUsage))
+            }
         };
         match trusted || self.fault(Fault::TrustsAnybody) {
             true => Ok(200),
             false if self.fault(Fault::EndsOnStranger) => Err(MALFORMED.of(self.peer.version)),
             false => Ok(403),
+        }
+    }
+
+    fn trusts_wrongly(
+        &self,
+        verifier: &dyn ClientCertVerifier,
+        leaf: &X509Certificate<'_>,
+        rest: &[CertificateDer<'_>],
+    ) -> bool {
+        match self.shared.fault {
+            Fault::TakesLeavesForAuthorities => rest.split_first().is_some_and(|(above, rest)| {
+                let (_, parsed) = X509Certificate::from_der(above).unwrap();
+                leaf.verify_signature(Some(parsed.public_key())).is_ok()
+                    && verifier.verify_client_cert(above, rest, UnixTime::now()).is_ok()
+            }),
+            Fault::KnowsAuthoritiesByName => {
+                rest.is_empty() && leaf.issuer().as_raw() == self.shared.user.1
+            }
+            _ => false,
         }
     }
 }

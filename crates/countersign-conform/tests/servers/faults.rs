@@ -8,6 +8,8 @@ use crate::lenient::Wrong;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
+    /// None; it announces no certificates of its own and has none.
+    AnnouncesNoOffers,
     /// None; it speaks TLS 1.2 too.
     SpeaksTls12,
     // Settings.
@@ -15,6 +17,8 @@ pub(crate) enum Fault {
     AnnouncesServerTwo,
     AsksAnybody,
     OffersToAnybody,
+    OffersUnannounced,
+    TakesItselfBack,
     LetsTakeBack,
     LetsServerSettingBeAnything,
     TakesLimitAsSigned,
@@ -63,6 +67,11 @@ pub(crate) enum Fault {
     EndsOnDecline,
     EndsOnStranger,
     TrustsAnybody,
+    LivesInThePast,
+    LivesInTheFuture,
+    IgnoresKeyUsage,
+    TakesLeavesForAuthorities,
+    KnowsAuthoritiesByName,
     ForgetsIdentities,
     RemembersForAll,
     RemembersByTicket,

@@ -81,6 +81,8 @@ async fn gateway(more: &str) -> (tempfile::TempDir, Target) {
 
 /// What needs an extension that a certificate may answer with.
 const REQUESTED: &str = "rfc9261/5.2.1/s4";
+/// What needs a server that does not announce that it offers certificates.
+const UNANNOUNCED: &str = "server/3.1/s5";
 /// What needs challenges that are kept ready.
 const KEPT_READY: &str = "client/4.1/s3";
 
@@ -109,12 +111,12 @@ async fn passes(version: Version, more: &str, not_here: &[&str]) {
 
 #[tokio::test]
 async fn passes_over_http2() {
-    passes(Version::Http2, "", &[REQUESTED, KEPT_READY]).await;
+    passes(Version::Http2, "", &[REQUESTED, UNANNOUNCED, KEPT_READY]).await;
 }
 
 #[tokio::test]
 async fn passes_over_http3() {
-    passes(Version::Http3, "", &[REQUESTED, KEPT_READY]).await;
+    passes(Version::Http3, "", &[REQUESTED, UNANNOUNCED, KEPT_READY]).await;
 }
 
 /// Keeps challenges ready, so that some of what comes from a client is never unasked for.
@@ -123,7 +125,7 @@ const POOL: &str = "[pool]\ngeneric_challenges = 2\n";
 #[tokio::test]
 async fn passes_with_a_pool() {
     // The last needs a challenge that says whose certificates it is for.
-    let not_here = [REQUESTED, "client/4.2/s4", "server/3.2/s1", "client/5.1/s4"];
+    let not_here = [REQUESTED, UNANNOUNCED, "client/4.2/s4", "server/3.2/s1", "client/5.1/s4"];
     passes(Version::Http2, POOL, &not_here).await;
     passes(Version::Http3, POOL, &not_here).await;
 }

@@ -28,10 +28,16 @@ const TABLE: &[Row] = &[
     (Fault::AnnouncesTwo, "the server announced 2", &["client/3.1/s1"]),
     (Fault::AnnouncesServerTwo, "the server announced 2", &["server/4/s1"]),
     (Fault::AsksAnybody, "that may not be sent", &["client/3/s1", "client/3.1/s2"]),
-    (Fault::OffersToAnybody, "the server sent SERVER_CERTIFICATE", &["server/3.1/s1"]),
-    (Fault::LetsTakeBack, STILL_THERE, &["client/3.1/s3"]),
+    (Fault::OffersToAnybody, "sent SERVER_CERTIFICATE", &["server/3.1/s1", "server/3.1/s4"]),
+    (Fault::OffersUnannounced, "the server sent SERVER_CERTIFICATE", &["server/3.1/s5"]),
+    (Fault::TakesItselfBack, "the server went back to 0", &["client/3.1/s7", "server/3.1/s3"]),
+    (Fault::LetsTakeBack, STILL_THERE, &["client/3.1/s3", "client/3.1/s9"]),
     (Fault::LetsServerSettingBeAnything, STILL_THERE, &["server/4/s2", "server/3.1/s2"]),
-    (Fault::TakesLimitAsSigned, "answered with 403 and no request", &["client/3.1/s4"]),
+    (
+        Fault::TakesLimitAsSigned,
+        "answered with 403 and no request",
+        &["client/3.1/s4", "client/3.1/s8"],
+    ),
     (Fault::HeedsFirstSettingsOnly, "answered with 403 and no request", &["client/3.1/s6"]),
     (Fault::FearsTheUnknown, "instead of a request", &["client/3.1/s5"]),
     (Fault::TakesSecondSettings, STILL_THERE, &["http3/7.2.4/s1"]),
@@ -40,6 +46,7 @@ const TABLE: &[Row] = &[
     (Fault::AsksOnAStream, SILENT, &["client/4.1/s1"]),
     (Fault::AsksAtTheEnd, SILENT, &["client/4.1/s4"]),
     (Fault::AsksBeforeSettings, "before the client's SETTINGS", &["client/3/s2"]),
+    (Fault::AsksAnybody, "before the client's SETTINGS", &["client/3/s3"]),
     (Fault::KeepsReadyInVain, REFUSED, &["client/4.1/s3"]),
     (Fault::AsksWithOddExtension, "extension 51 in a request", &["rfc9261/4/s1"]),
     (Fault::AsksWithServerName, "server_name in a server's request", &["rfc9261/8.1/s1"]),
@@ -68,6 +75,12 @@ const TABLE: &[Row] = &[
     (Fault::Overlooks(Wrong::SignatureNamed(0x0809)), LET_IN, &["rfc9261/5.2.2/s8"]),
     (Fault::Overlooks(Wrong::SignatureNamed(0x0401)), LET_IN, &["rfc9261/5.2.2/s9"]),
     (Fault::Overlooks(Wrong::SignatureNamed(0x0503)), LET_IN, &["rfc9261/5.2.2/s10"]),
+    (Fault::Overlooks(Wrong::SignatureOfSecond), LET_IN, &["rfc9261/5.2.2/s11"]),
+    (Fault::Overlooks(Wrong::SignatureOfAnotherCurve), LET_IN, &["rfc9261/5.2.2/s12"]),
+    (Fault::Overlooks(Wrong::MacOfLength(0)), "of 0 bytes: status 200", &["rfc9261/5.2.3/s3"]),
+    (Fault::Overlooks(Wrong::MacOfLength(1)), "of 1 bytes: status 200", &["rfc9261/5.2.3/s3"]),
+    (Fault::Overlooks(Wrong::MacOfLength(31)), "of 31 bytes: status 200", &["rfc9261/5.2.3/s3"]),
+    (Fault::Overlooks(Wrong::MacOfLength(33)), "of 33 bytes: status 200", &["rfc9261/5.2.3/s3"]),
     (Fault::Overlooks(Wrong::ContextBit), LET_IN, &["rfc9261/5.2.1/s1"]),
     (Fault::Overlooks(Wrong::NoContext), LET_IN, &["rfc9261/5.2.1/s2"]),
     (Fault::Overlooks(Wrong::ForeignExtension), LET_IN, &["rfc9261/5.2.1/s3"]),
@@ -84,6 +97,11 @@ const TABLE: &[Row] = &[
     (Fault::Skips(&[Check::Finished]), ": status 200: it was let in", &["rfc9261/5.2.4/s8"]),
     (Fault::Overlooks(Wrong::EmptyMacBit), STILL_THERE, &["rfc9261/6/s1"]),
     (Fault::Overlooks(Wrong::EmptyTwice), STILL_THERE, &["rfc9261/6/s2"]),
+    (Fault::Overlooks(Wrong::EmptyOfLength(0)), "of 0 bytes: the connection", &["rfc9261/6/s3"]),
+    (Fault::Overlooks(Wrong::EmptyOfLength(1)), "of 1 bytes: the connection", &["rfc9261/6/s3"]),
+    (Fault::Overlooks(Wrong::EmptyOfLength(31)), "of 31 bytes: the connection", &["rfc9261/6/s3"]),
+    (Fault::Overlooks(Wrong::EmptyOfLength(33)), "of 33 bytes: the connection", &["rfc9261/6/s3"]),
+    (Fault::TakesReplays, STILL_THERE, &["rfc9261/6/s4"]),
     (
         Fault::RefusesEverybody,
         REFUSED,
@@ -118,8 +136,13 @@ const TABLE: &[Row] = &[
     (
         Fault::TrustsAnybody,
         LET_IN,
-        &["client/5.1/s1", "client/5.1/s2", "client/5.1/s3", "client/5.1/s4", "client/5.1/s5"],
+        &["client/5.1/s1", "client/5.1/s3", "client/5.1/s4", "client/5.1/s5"],
     ),
+    (Fault::LivesInThePast, LET_IN, &["client/5.1/s2"]),
+    (Fault::LivesInTheFuture, LET_IN, &["client/5.1/s8"]),
+    (Fault::TakesLeavesForAuthorities, LET_IN, &["client/5.1/s6"]),
+    (Fault::KnowsAuthoritiesByName, LET_IN, &["client/5.1/s7", "client/5.1/s9"]),
+    (Fault::IgnoresKeyUsage, LET_IN, &["rfc9261/5.2.1/s7"]),
     (Fault::ForgetsIdentities, SILENT, &["client/5.4/s1"]),
     (
         Fault::RemembersForAll,
@@ -150,6 +173,7 @@ const TABLE: &[Row] = &[
     (Fault::DiesOfAbsence, "handshake failed", &["client/5.5/s3"]),
     (Fault::OffersForged, "an authenticator with a wrong signature", &["server/5.3/s1"]),
     (Fault::OffersUnderOneContext, "a context that is used twice", &["server/5.3/s1"]),
+    (Fault::OffersUnderOneContext, "a context twice on a connection", &["rfc9261/5.2.1/s9"]),
 ];
 
 /// Over HTTP/2 alone: over HTTP/3 the little server cannot do this wrong.
@@ -186,14 +210,16 @@ fn rows() -> Vec<(Fault, &'static str, Vec<&'static str>)> {
 /// What cannot be tried where a scheme is not offered, and where no challenge is kept ready.
 const ED25519: &str = "rfc9261/5.2.2/s23";
 const NONE_READY: &str = "client/4.1/s3";
+/// What cannot be tried where certificates of servers are announced.
+const UNANNOUNCED: &str = "server/3.1/s5";
 /// What cannot be tried where there is no TLS 1.2.
 const TLS12: [&str; 2] = ["rfc9261/5.1/s4", "rfc9261/5.1/s5"];
 
 async fn without_a_fault_all_pass(version: Version) {
     let world = World::new();
     let variants = [
-        (Fault::None, &[NONE_READY, TLS12[0], TLS12[1]][..]),
-        (Fault::LacksEd25519, &[ED25519, NONE_READY, TLS12[0], TLS12[1]]),
+        (Fault::None, &[NONE_READY, UNANNOUNCED, TLS12[0], TLS12[1]][..]),
+        (Fault::LacksEd25519, &[ED25519, NONE_READY, UNANNOUNCED, TLS12[0], TLS12[1]]),
     ];
     for (fault, skipped) in variants {
         let address = broken::start(&world, version, fault).await;
@@ -222,6 +248,12 @@ async fn passes(version: Version, server: Fault, id: &str) {
 async fn a_challenge_that_is_kept_ready_is_used_over_both() {
     passes(Version::Http2, Fault::KeepsReady, NONE_READY).await;
     passes(Version::Http3, Fault::KeepsReady, NONE_READY).await;
+}
+
+#[tokio::test]
+async fn who_announces_no_offers_makes_none() {
+    passes(Version::Http2, Fault::AnnouncesNoOffers, UNANNOUNCED).await;
+    passes(Version::Http3, Fault::AnnouncesNoOffers, UNANNOUNCED).await;
 }
 
 #[tokio::test]
