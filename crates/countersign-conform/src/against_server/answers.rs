@@ -1,12 +1,8 @@
 //! Valid answers, and what they are worth.
 
-use std::sync::Arc;
-
 use countersign_pki::KeyKind;
-use rustls::ClientConfig;
 
 use super::ServerCase;
-use super::target::Counting;
 use super::visit::{Next, Visit};
 use crate::authenticator::{Draft, Hash, scheme_name};
 use crate::case::{Done, Version, cases, failed, skipped};
@@ -30,16 +26,6 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a valid answer, then the same GET on another stream",
         "success without another answer"
         => whole_connection;
-    Must "client/5.4/s2" Both:
-        "An identity is not carried over to another connection.",
-        "a valid answer; then the same GET on a new connection that announces nothing",
-        "an error status"
-        => |visit| no_other_connection(visit, false);
-    Must "client/5.4/s3" Both:
-        "An identity is not carried over to a resumed session.",
-        "a valid answer; then the same GET on a connection that resumes the TLS session and announces nothing",
-        "an error status"
-        => |visit| no_other_connection(visit, true);
     Robustness "client/4.1.4/s2" Both:
         "Several outstanding requests are answered in their order.",
         "GETs for two paths, and both answers once both requests have come",
@@ -138,34 +124,6 @@ async fn whole_connection(visit: &Visit<'_>) -> Done {
         200..400 => Ok(()),
         status => failed(format!("status {status} on another stream")),
     }
-}
-
-async fn no_other_connection(visit: &Visit<'_>, resumed: bool) -> Done {
-    let (config, counting) = visit.tls_counted(Suites::Of(Hash::Sha256))?;
-    let mut peer = visit.connect_with(Arc::clone(&config), Hash::Sha256).await?;
-    peer.open(&visit.announcing(4)).await?;
-    visit.takes_part(&peer)?;
-    let mut asked = visit.challenged_on(peer, visit.path(0)?).await?;
-    asked.peer.answer(&asked.request, visit.identity(&asked.request)?).await?;
-    visit.granted(&mut asked.peer, asked.stream).await?;
-    let mut other =
-        if resumed { resumes(visit, config, &counting).await? } else { visit.connect().await? };
-    other.open(&[]).await?;
-    let stream = visit.get(&mut other, visit.path(0)?).await;
-    match visit.status_unasked(&mut other, stream).await? {
-        400.. => Ok(()),
-        status => failed(format!("status {status} on another connection")),
-    }
-}
-
-/// A connection that resumes the session of one before it.
-async fn resumes(visit: &Visit<'_>, config: Arc<ClientConfig>, counting: &Counting) -> Done<Peer> {
-    let before = counting.shown();
-    let peer = visit.connect_with(config, Hash::Sha256).await?;
-    if counting.shown() > before {
-        return skipped("the server does not resume sessions");
-    }
-    Ok(peer)
 }
 
 async fn two_in_order(visit: &Visit<'_>) -> Done {

@@ -6,8 +6,11 @@ mod forged;
 mod frames;
 mod negotiation;
 mod offers;
+mod pacing;
 mod requests;
+mod sessions;
 mod signatures;
+mod streams;
 mod target;
 mod visit;
 
@@ -32,11 +35,14 @@ pub fn cases() -> impl Iterator<Item = &'static ServerCase> {
         negotiation::CASES,
         requests::CASES,
         answers::CASES,
+        sessions::CASES,
         certificates::CASES,
         offers::CASES,
         forged::CASES,
         signatures::CASES,
         frames::CASES,
+        streams::CASES,
+        pacing::CASES,
     ]
     .into_iter()
     .flatten()

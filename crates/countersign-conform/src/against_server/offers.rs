@@ -2,9 +2,10 @@
 
 use super::ServerCase;
 use super::visit::{Next, Visit};
-use crate::authenticator::{Proof, Request, Side, check};
+use crate::authenticator::{Hash, Proof, Request, Side, check, scheme_name};
 use crate::case::{Done, cases, failed, skipped};
 use crate::raw::{Arrival, Event, Peer, kind, parse_settings, payload};
+use crate::tls::Suites;
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "server/3.1/s1" Both:
@@ -42,6 +43,11 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "SETTINGS that announce both, then a GET that needs a credential",
         "different contexts in SERVER_CERTIFICATE and AUTHENTICATOR_REQUESTS"
         => contexts_differ;
+    Must "rfc9261/5.2.2/s13" Both:
+        "The scheme of an offer is one that the ClientHello offers.",
+        "SETTINGS with the value 1, and the same on a connection whose ClientHello lacks the scheme that came",
+        "no SERVER_CERTIFICATE with that scheme"
+        => scheme_of_the_hello;
 };
 
 /// Has two responses come, so that whatever was to come on its own has come too.
@@ -107,30 +113,40 @@ async fn keeps_its_word(visit: &Visit<'_>, setting: u16) -> Done {
 async fn offers(visit: &Visit<'_>) -> Done {
     let mut contexts: Vec<Vec<u8>> = Vec::new();
     for _ in 0..2 {
-        let mut peer = visit.opened_for_both(1).await?;
-        let kind = u64::from(visit.target.points.server_certificate);
-        let wanted = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
-        let Event::Arrived(arrival) = peer.event(wanted).await else {
-            return skipped("the server offered no certificate");
-        };
-        if !matches!(arrival, Arrival::Frame { stream: None, .. }) {
-            return failed("SERVER_CERTIFICATE on a stream of its own");
-        }
-        let mut next = Some(payload(arrival));
-        while let Some(authenticator) = next {
-            match check(&peer.secrets, Side::Server, None, &authenticator, &[])? {
-                Proof::Declined => return failed("an empty authenticator that nobody asked for"),
-                Proof::Proven { context, .. } => {
-                    if contexts.contains(&context) || context.len() < 8 {
-                        return failed("a context that is used twice or can be guessed");
-                    }
-                    contexts.push(context);
-                }
+        for (context, _) in offered(visit).await? {
+            if contexts.contains(&context) || context.len() < 8 {
+                return failed("a context that is used twice or can be guessed");
             }
-            next = visit.offered(&mut peer);
+            contexts.push(context);
         }
     }
     Ok(())
+}
+
+/// Contexts and schemes of what a server offers on a new connection.
+async fn offered(visit: &Visit<'_>) -> Done<Vec<(Vec<u8>, u16)>> {
+    let mut peer = visit.opened_for_both(1).await?;
+    let kind = u64::from(visit.target.points.server_certificate);
+    let wanted =
+        |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
+    let Event::Arrived(arrival) = peer.event(wanted).await else {
+        return skipped("the server offered no certificate");
+    };
+    if !matches!(arrival, Arrival::Frame { stream: None, .. }) {
+        return failed("SERVER_CERTIFICATE on a stream of its own");
+    }
+    let mut offers = vec![offer(&peer, &payload(arrival))?];
+    while let Some(authenticator) = visit.offered(&mut peer) {
+        offers.push(offer(&peer, &authenticator)?);
+    }
+    Ok(offers)
+}
+
+fn offer(peer: &Peer, authenticator: &[u8]) -> Done<(Vec<u8>, u16)> {
+    match check(&peer.secrets, Side::Server, None, authenticator, &[])? {
+        Proof::Declined => failed("an empty authenticator that nobody asked for"),
+        Proof::Proven { context, scheme, .. } => Ok((context, scheme)),
+    }
 }
 
 async fn contexts_differ(visit: &Visit<'_>) -> Done {
@@ -149,10 +165,7 @@ async fn contexts_differ(visit: &Visit<'_>) -> Done {
     let stream = visit.get(&mut peer, visit.public()?).await;
     visit.status_unanswered(&mut peer, stream).await?;
     while let Some(authenticator) = visit.offered(&mut peer) {
-        match check(&peer.secrets, Side::Server, None, &authenticator, &[])? {
-            Proof::Declined => return failed("an empty authenticator that nobody asked for"),
-            Proof::Proven { context, .. } => contexts.push(context),
-        }
+        contexts.push(offer(&peer, &authenticator)?.0);
     }
     if contexts.len() == asked {
         return skipped("the server offered no certificate");
@@ -165,6 +178,26 @@ async fn contexts_differ(visit: &Visit<'_>) -> Done {
     all.dedup();
     if all.len() < contexts.len() {
         return failed("a context twice on a connection");
+    }
+    Ok(())
+}
+
+async fn scheme_of_the_hello(visit: &Visit<'_>) -> Done {
+    for (_, scheme) in offered(visit).await? {
+        let config = visit.tls_without(Suites::Of(Hash::Sha256), scheme)?;
+        let Ok(mut peer) = visit.connect_with(config, Hash::Sha256).await else {
+            return skipped("the server's handshake needs the scheme of its offer");
+        };
+        let mut settings = visit.announcing(4);
+        settings.push((visit.target.points.server_cert_auth.into(), 1));
+        peer.open(&settings).await?;
+        has_time(visit, &mut peer).await?;
+        while let Some(authenticator) = visit.offered(&mut peer) {
+            if offer(&peer, &authenticator)?.1 == scheme {
+                let name = scheme_name(scheme);
+                return failed(format!("an offer with {name}, which the ClientHello lacks"));
+            }
+        }
     }
     Ok(())
 }

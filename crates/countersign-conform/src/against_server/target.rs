@@ -78,8 +78,21 @@ impl Visit<'_> {
 
     /// The same, with the number of handshakes in which the server had to show a certificate: those that resume no session.
     pub(super) fn tls_counted(&self, suites: Suites) -> Done<(Arc<ClientConfig>, Arc<Counting>)> {
+        self.tls_watched(suites, None)
+    }
+
+    /// The same with a ClientHello that does not offer this signature scheme.
+    pub(super) fn tls_without(&self, suites: Suites, scheme: u16) -> Done<Arc<ClientConfig>> {
+        Ok(self.tls_watched(suites, Some(scheme.into()))?.0)
+    }
+
+    fn tls_watched(
+        &self,
+        suites: Suites,
+        without: Option<SignatureScheme>,
+    ) -> Done<(Arc<ClientConfig>, Arc<Counting>)> {
         let inner = Arc::clone(&self.target.verifier);
-        let counting = Arc::new(Counting { inner, shown: AtomicUsize::new(0) });
+        let counting = Arc::new(Counting { inner, without, shown: AtomicUsize::new(0) });
         let verifier: Arc<dyn ServerCertVerifier> = Arc::<Counting>::clone(&counting);
         Ok((Arc::new(tls::client(&verifier, suites, self.version)?), counting))
     }
@@ -145,6 +158,8 @@ impl Visit<'_> {
 #[derive(Debug)]
 pub(super) struct Counting {
     inner: Arc<dyn ServerCertVerifier>,
+    /// A scheme that is not offered.
+    without: Option<SignatureScheme>,
     shown: AtomicUsize,
 }
 
@@ -187,6 +202,8 @@ impl ServerCertVerifier for Counting {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        let mut schemes = self.inner.supported_verify_schemes();
+        schemes.retain(|scheme| Some(*scheme) != self.without);
+        schemes
     }
 }

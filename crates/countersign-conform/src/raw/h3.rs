@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -15,6 +16,8 @@ use crate::bytes::{Reader, read_varint, varint};
 
 /// The type of a control stream (section 6.2.1).
 const CONTROL: u64 = 0;
+/// The type of a push stream (section 6.2.2).
+const PUSH: u64 = 1;
 const NO_ERROR: u32 = 0x100;
 const REQUEST_CANCELLED: u32 = 0x10c;
 /// SETTINGS.
@@ -82,6 +85,12 @@ impl Wire {
     pub(super) fn finish_control(&mut self) {
         if let Some(stream) = &mut self.control {
             let _ = stream.finish();
+        }
+    }
+
+    pub(super) fn reset_control(&mut self) {
+        if let Some(stream) = &mut self.control {
+            let _ = stream.reset(NO_ERROR.into());
         }
     }
 
@@ -159,11 +168,19 @@ async fn tell_end(connection: Connection, arrivals: mpsc::UnboundedSender<Arriva
 }
 
 async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSender<Arrival>) {
+    let has_control = Arc::new(AtomicBool::new(false));
     while let Ok(stream) = connection.accept_uni().await {
-        let arrivals = arrivals.clone();
+        let (arrivals, has_control) = (arrivals.clone(), Arc::clone(&has_control));
         tokio::spawn(async move {
+            let id = stream.id().into();
             let mut reader = Incoming::new(stream);
-            if reader.stream_type().await != Some(CONTROL) {
+            let typ = reader.stream_type().await;
+            // A second control stream is none; what is on it, and on push streams, is told as of a stream of its own.
+            if typ == Some(PUSH) || typ == Some(CONTROL) && has_control.swap(true, Ordering::SeqCst)
+            {
+                return read_frames(id, reader, arrivals).await;
+            }
+            if typ != Some(CONTROL) {
                 // QPACK's streams carry nothing that has to be understood without a dynamic table.
                 while reader.fill().await.is_some() {
                     reader.received.clear();
@@ -199,7 +216,10 @@ async fn read_requests(
 }
 
 async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSender<Arrival>) {
-    let mut reader = Incoming::new(stream);
+    read_frames(id, Incoming::new(stream), arrivals).await;
+}
+
+async fn read_frames(id: u64, mut reader: Incoming, arrivals: mpsc::UnboundedSender<Arrival>) {
     while let Some((kind, payload)) = reader.next_frame().await {
         let payload = payload.freeze();
         let _ = arrivals.send(Arrival::Frame { stream: Some(id), kind, flags: 0, payload });

@@ -1,12 +1,14 @@
 //! Where peers that are servers come from.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -23,6 +25,7 @@ const MOST_HASHES: usize = 255;
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
+    hellos: Arc<Hellos>,
     address: SocketAddr,
     points: CodePoints,
     patience: Duration,
@@ -42,6 +45,22 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// Chooses certificates as another does, and remembers what was offered.
+#[derive(Debug)]
+struct Hellos {
+    resolver: Arc<dyn ResolvesServerCert>,
+    /// signature_algorithms of the last ClientHello.
+    offered: Mutex<Vec<u16>>,
+}
+
+impl ResolvesServerCert for Hellos {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let offered = hello.signature_schemes().iter().map(|scheme| u16::from(*scheme)).collect();
+        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = offered;
+        self.resolver.resolve(hello)
+    }
+}
+
 impl Listener {
     /// Listens, with this chain and key for TLS.
     pub async fn bind(
@@ -52,7 +71,10 @@ impl Listener {
         points: CodePoints,
         patience: Duration,
     ) -> Result<Self, String> {
-        let config = tls::server(chain, key, suites, version)?;
+        let mut config = tls::server(chain, key, suites, version)?;
+        let resolver = Arc::clone(&config.cert_resolver);
+        let hellos = Arc::new(Hellos { resolver, offered: Mutex::default() });
+        config.cert_resolver = hellos.clone();
         let failed = |error: std::io::Error| format!("{address}: {error}");
         let (socket, address) = match version {
             Version::Http2 => {
@@ -67,7 +89,7 @@ impl Listener {
                 (Socket::Quic(endpoint), bound)
             }
         };
-        Ok(Self { socket, address, points, patience })
+        Ok(Self { socket, hellos, address, points, patience })
     }
 
     /// Where it listens.
@@ -88,13 +110,15 @@ impl Listener {
                 Incoming::Quic(Box::new(incoming.accept().map_err(|error| error.to_string())?))
             }
         };
-        Ok(Arriving { incoming, points: self.points, patience: self.patience })
+        let hellos = Arc::clone(&self.hellos);
+        Ok(Arriving { incoming, hellos, points: self.points, patience: self.patience })
     }
 }
 
 /// A connection whose handshake is not done yet.
 pub struct Arriving {
     incoming: Incoming,
+    hellos: Arc<Hellos>,
     points: CodePoints,
     patience: Duration,
 }
@@ -111,9 +135,19 @@ enum Incoming {
 }
 
 impl Arriving {
-    /// Waits for the end of the handshake.
+    /// Waits for the end of the handshake. Of connections whose handshakes overlap, what was offered may be mixed up.
     pub async fn handshake(self) -> Result<Peer, String> {
-        let Self { incoming, points, patience } = self;
+        let Self { incoming, hellos, points, patience } = self;
+        let mut peer = Self::shake(incoming, points, patience).await?;
+        peer.offered = hellos.offered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(peer)
+    }
+
+    async fn shake(
+        incoming: Incoming,
+        points: CodePoints,
+        patience: Duration,
+    ) -> Result<Peer, String> {
         match incoming {
             Incoming::Tcp(accept) => {
                 let stream =

@@ -29,6 +29,8 @@ pub struct Peer {
     pub settings: Vec<(u64, u64)>,
     /// Whether TLS resumed a session; not known in QUIC.
     pub resumed: Option<bool>,
+    /// What a client's ClientHello offers in signature_algorithms; nothing of servers.
+    pub offered: Vec<u16>,
     /// Requests that came together with one that was answered; they are next.
     pub unanswered: Vec<Request>,
     /// Requests for no certificate in particular that nothing is left to answer with.
@@ -113,6 +115,7 @@ impl Peer {
             secrets,
             settings,
             resumed,
+            offered: Vec::new(),
             unanswered,
             kept_back: Vec::new(),
             presented: Vec::new(),
@@ -385,6 +388,13 @@ impl Peer {
         match &mut self.wire {
             Wire::H2(wire) => wire.shutdown().await,
             Wire::H3(wire) => wire.finish_control(),
+        }
+    }
+
+    /// Resets our side of the control stream of HTTP/3.
+    pub fn reset_control(&mut self) {
+        if let Wire::H3(wire) = &mut self.wire {
+            wire.reset_control();
         }
     }
 

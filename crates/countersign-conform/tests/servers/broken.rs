@@ -10,7 +10,8 @@ use countersign_conform::authenticator::{
     Draft, Hash, Proof, Request, SCHEMES, Side, check, extension, message,
 };
 use countersign_conform::code_points::{
-    Code, H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, MALFORMED, TOO_LONG, UNEXPECTED,
+    Code, H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, H3_STREAM_CREATION_ERROR, MALFORMED,
+    TOO_LONG, UNEXPECTED,
 };
 use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
@@ -114,6 +115,8 @@ struct Connection {
     identities: HashSet<Kind>,
     seen: Vec<Vec<u8>>,
     open_block: bool,
+    resets: usize,
+    declined: usize,
     /// Header sections whose streams are open, where that matters.
     open: Vec<(u64, Vec<u8>)>,
 }
@@ -139,6 +142,8 @@ impl Connection {
             identities,
             seen: Vec::new(),
             open_block: false,
+            resets: 0,
+            declined: 0,
             open: Vec::new(),
         }
     }
@@ -222,6 +227,9 @@ impl Connection {
                 Version::Http3 => Err(H3_MISSING_SETTINGS),
             };
         }
+        if frame == kind::GOAWAY && self.fault(Fault::EndsOnGoodbye) {
+            return self.error(UNEXPECTED);
+        }
         if frame == u64::from(points.requests) {
             return if self.fault(Fault::IgnoresRequests) {
                 Ok(())
@@ -249,7 +257,11 @@ impl Connection {
         if !first && self.fault(Fault::HeedsFirstSettingsOnly) {
             return Ok(());
         }
-        for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
+        let settings = parse_settings(self.peer.version, payload).unwrap();
+        if settings.len() > 1000 && self.fault(Fault::FearsManySettings) {
+            return self.error(UNEXPECTED);
+        }
+        for (identifier, value) in settings {
             if identifier == u64::from(points.client_cert_auth) {
                 if value == 0 && self.limit > 0 && !self.fault(Fault::LetsTakeBack) {
                     return self.error(UNEXPECTED);
@@ -264,7 +276,8 @@ impl Connection {
                 self.server_certificates = value;
             }
         }
-        let ready = self.fault(Fault::KeepsReady) || self.fault(Fault::KeepsReadyInVain);
+        let ready = [Fault::KeepsReady, Fault::KeepsReadyInVain, Fault::KeepsReadyOnce];
+        let ready = ready.contains(&self.shared.fault);
         if first && ready && self.limit > 0 {
             let request = self.request(Kind::User);
             let list = Request::encode_list(std::slice::from_ref(&request));
@@ -295,6 +308,9 @@ impl Connection {
 
     async fn offer(&mut self) {
         let mut draft = Draft::spontaneous(&self.context(), &self.shared.further);
+        if !self.peer.offered.contains(&draft.scheme) && !self.fault(Fault::OffersWithAnyScheme) {
+            return;
+        }
         draft.break_signature = self.fault(Fault::OffersForged);
         let authenticator = draft.sign(&self.peer.secrets).unwrap();
         self.peer.control(self.shared.points.server_certificate, &authenticator).await;
@@ -308,10 +324,19 @@ impl Connection {
         payload: &[u8],
     ) -> Result<(), u64> {
         let points = self.shared.points;
+        // A client's unidirectional stream, and neither its control stream nor one of QPACK's (RFC 9000, section 2.1).
+        if self.peer.version == Version::Http3 && stream % 4 == 2 {
+            let takes = self.fault(Fault::TakesAnyStream);
+            return if takes { Ok(()) } else { Err(H3_STREAM_CREATION_ERROR) };
+        }
         if frame == u64::from(points.requests) || frame == u64::from(points.certificate) {
             return if self.fault(Fault::IgnoresStrays) { Ok(()) } else { self.error(UNEXPECTED) };
         }
         if frame == kind::RST_STREAM {
+            self.resets += 1;
+            if self.resets > 1000 && self.fault(Fault::DiesOfResets) {
+                self.shared.dead.store(true, Ordering::SeqCst);
+            }
             self.waiting.retain(|(waiting, _)| *waiting != stream);
             if self.fault(Fault::ForgetsWhoCancels) {
                 self.outstanding.clear();
@@ -374,7 +399,10 @@ impl Connection {
             if !may {
                 continue;
             }
-            if self.fault(Fault::AsksOnce) && self.asked > 0 {
+            let gives_up = self.fault(Fault::AsksOnce) && self.asked > 0
+                || self.fault(Fault::KeepsReadyOnce) && self.declined > 0
+                || self.fault(Fault::GivesUp) && self.declined > 2;
+            if gives_up {
                 self.answer_waiting(kind, 403).await;
                 return;
             }
@@ -482,7 +510,10 @@ impl Connection {
             Ok(Proof::Declined) if self.fault(Fault::EndsOnDecline) => {
                 return self.error(MALFORMED);
             }
-            Ok(Proof::Declined) => 403,
+            Ok(Proof::Declined) => {
+                self.declined += 1;
+                403
+            }
             Ok(Proof::Proven { chain, scheme, .. }) => self.judge(kind, &chain, scheme)?,
         };
         if status == 200 && self.fault(Fault::TakesItselfBack) {
@@ -505,6 +536,7 @@ impl Connection {
         let refused = self.fault(Fault::RefusesEverybody)
             || self.fault(Fault::KeepsReadyInVain)
             || self.fault(Fault::SpeaksTls12InVain)
+            || self.fault(Fault::RefusesTheResumed) && self.peer.resumed == Some(true)
             || self.fault(Fault::KnowsP256Only) && scheme != 0x0403
             || self.fault(Fault::RefusesLongChains) && chain.len() > 2;
         if refused {

@@ -39,6 +39,7 @@ const TABLE: &[Row] = &[
         &["client/3.1/s4", "client/3.1/s8"],
     ),
     (Fault::HeedsFirstSettingsOnly, "answered with 403 and no request", &["client/3.1/s6"]),
+    (Fault::FearsManySettings, "instead of a request", &["client/5.5/s5"]),
     (Fault::FearsTheUnknown, "instead of a request", &["client/3.1/s5"]),
     (Fault::TakesSecondSettings, STILL_THERE, &["http3/7.2.4/s1"]),
     (Fault::NeedsNoSettings, "instead of H3_MISSING_SETTINGS", &["http3/6.2.1/s1"]),
@@ -48,6 +49,8 @@ const TABLE: &[Row] = &[
     (Fault::AsksBeforeSettings, "before the client's SETTINGS", &["client/3/s2"]),
     (Fault::AsksAnybody, "before the client's SETTINGS", &["client/3/s3"]),
     (Fault::KeepsReadyInVain, REFUSED, &["client/4.1/s3"]),
+    (Fault::KeepsReadyOnce, REFUSED, &["client/4.1/s5"]),
+    (Fault::GivesUp, "answered with 403 and no request", &["client/4.1/s6"]),
     (Fault::AsksWithOddExtension, "extension 51 in a request", &["rfc9261/4/s1"]),
     (Fault::AsksWithServerName, "server_name in a server's request", &["rfc9261/8.1/s1"]),
     (Fault::AsksWithServerName, "extension 0 in a request", &["rfc9261/4/s1"]),
@@ -68,7 +71,7 @@ const TABLE: &[Row] = &[
     (Fault::Overlooks(Wrong::SignatureOfElsewhere), LET_IN, &["rfc9261/5.2.2/s3"]),
     (Fault::Overlooks(Wrong::SignatureOfServer), LET_IN, &["rfc9261/5.1/s2"]),
     (Fault::Overlooks(Wrong::SignatureOfTls), LET_IN, &["rfc9261/5.2.2/s5"]),
-    (Fault::Overlooks(Wrong::ValuesOfElsewhere), LET_IN, &["rfc9261/5.2.2/s4"]),
+    (Fault::Overlooks(Wrong::ValuesOfElsewhere), LET_IN, &["rfc9261/5.2.2/s4", "client/5.4/s5"]),
     (Fault::Overlooks(Wrong::WithoutRequest), LET_IN, &["rfc9261/5.2.2/s6"]),
     (Fault::Overlooks(Wrong::WithRequestOfOtherType), LET_IN, &["rfc9261/5.2.2/s7"]),
     (Fault::SkipsOfFew(&[Check::Scheme]), LET_IN, &["rfc9261/5.2.2/s8"]),
@@ -105,7 +108,17 @@ const TABLE: &[Row] = &[
     (
         Fault::RefusesEverybody,
         REFUSED,
-        &["rfc9261/5.2.4/s1", "rfc9261/5.2.2/s20", "client/4.2/s2", "client/4.2/s3"],
+        &[
+            "rfc9261/5.2.4/s1",
+            "rfc9261/5.2.2/s20",
+            "client/4.2/s2",
+            "client/4.2/s3",
+            "client/5.4/s4",
+            "client/5.5/s7",
+            "http2/6.8/s1",
+            "http3/5.2/s1",
+            "http3/7.1/s2",
+        ],
     ),
     (
         Fault::KnowsP256Only,
@@ -167,10 +180,18 @@ const TABLE: &[Row] = &[
             "client/5.5/s2",
         ],
     ),
+    (Fault::IgnoresUnsolicited, STILL_THERE, &["client/4.2/s9", "client/4.2/s10"]),
     (Fault::IgnoresOpenBlocks, STILL_THERE, &["http2/6.10/s1"]),
-    (Fault::AwaitsAnyLength, STILL_THERE, &["http2/4.2/s1", "client/5.5/s1"]),
-    (Fault::NeedsNoControlStream, STILL_THERE, &["http3/6.2.1/s2"]),
+    (Fault::AwaitsAnyLength, STILL_THERE, &["http2/4.2/s1", "client/5.5/s1", "client/5.5/s4"]),
+    (
+        Fault::NeedsNoControlStream,
+        STILL_THERE,
+        &["http3/6.2.1/s2", "http3/6.2.1/s3", "http3/7.1/s1"],
+    ),
+    (Fault::TakesAnyStream, STILL_THERE, &["http3/6.2.1/s4", "http3/6.2.2/s1"]),
     (Fault::DiesOfAbsence, "handshake failed", &["client/5.5/s3"]),
+    (Fault::DiesOfResets, "handshake failed", &["client/5.5/s6"]),
+    (Fault::OffersWithAnyScheme, "an offer with ed25519", &["rfc9261/5.2.2/s13"]),
     (Fault::OffersForged, "an authenticator with a wrong signature", &["server/5.3/s1"]),
     (Fault::OffersUnderOneContext, "a context that is used twice", &["server/5.3/s1"]),
     (Fault::OffersUnderOneContext, "a context twice on a connection", &["rfc9261/5.2.1/s9"]),
@@ -179,8 +200,12 @@ const TABLE: &[Row] = &[
 /// Over HTTP/2 alone: over HTTP/3 the little server cannot do this wrong.
 const TABLE_HTTP2: &[Row] = &[
     (Fault::RemembersByTicket, "status 200 on another connection", &["client/5.4/s3"]),
+    (Fault::RefusesTheResumed, REFUSED, &["client/5.4/s4"]),
     (Fault::ForgetsWhoCancels, "PROTOCOL_ERROR (no) instead of a response", &["client/4.2/s3"]),
 ];
+
+/// The same the other way round.
+const TABLE_HTTP3: &[Row] = &[(Fault::EndsOnGoodbye, "instead of a response", &["http3/5.2/s1"])];
 
 /// What a case expects says whether it looks at how the connection ends: without a word, and with another code, it is red.
 fn by_their_words(word: &str) -> Vec<&'static str> {
@@ -209,7 +234,7 @@ fn rows() -> Vec<(Fault, &'static str, Vec<&'static str>)> {
 
 /// What cannot be tried where a scheme is not offered, and where no challenge is kept ready.
 const ED25519: &str = "rfc9261/5.2.2/s23";
-const NONE_READY: &str = "client/4.1/s3";
+const NONE_READY: [&str; 2] = ["client/4.1/s3", "client/4.1/s5"];
 /// What cannot be tried where certificates of servers are announced.
 const UNANNOUNCED: &str = "server/3.1/s5";
 /// What cannot be tried where there is no TLS 1.2.
@@ -218,8 +243,8 @@ const TLS12: [&str; 2] = ["rfc9261/5.1/s4", "rfc9261/5.1/s5"];
 async fn without_a_fault_all_pass(version: Version) {
     let world = World::new();
     let variants = [
-        (Fault::None, &[NONE_READY, UNANNOUNCED, TLS12[0], TLS12[1]][..]),
-        (Fault::LacksEd25519, &[ED25519, NONE_READY, UNANNOUNCED, TLS12[0], TLS12[1]]),
+        (Fault::None, [&NONE_READY[..], &[UNANNOUNCED], &TLS12].concat()),
+        (Fault::LacksEd25519, [&NONE_READY[..], &[ED25519, UNANNOUNCED], &TLS12].concat()),
     ];
     for (fault, skipped) in variants {
         let address = broken::start(&world, version, fault).await;
@@ -246,8 +271,10 @@ async fn passes(version: Version, server: Fault, id: &str) {
 
 #[tokio::test]
 async fn a_challenge_that_is_kept_ready_is_used_over_both() {
-    passes(Version::Http2, Fault::KeepsReady, NONE_READY).await;
-    passes(Version::Http3, Fault::KeepsReady, NONE_READY).await;
+    for id in NONE_READY {
+        passes(Version::Http2, Fault::KeepsReady, id).await;
+        passes(Version::Http3, Fault::KeepsReady, id).await;
+    }
 }
 
 #[tokio::test]
@@ -284,9 +311,11 @@ async fn red(version: Version) {
     let permits = Arc::new(Semaphore::new(AT_A_TIME));
     let mut all = JoinSet::new();
     let mut rows = rows();
-    if version == Version::Http2 {
-        rows.extend(TABLE_HTTP2.iter().map(|(fault, says, ids)| (*fault, *says, ids.to_vec())));
-    }
+    let of_one = match version {
+        Version::Http2 => TABLE_HTTP2,
+        Version::Http3 => TABLE_HTTP3,
+    };
+    rows.extend(of_one.iter().map(|(fault, says, ids)| (*fault, *says, ids.to_vec())));
     for (fault, says, ids) in rows {
         for id in ids {
             let (world, permits) = (Arc::clone(&world), Arc::clone(&permits));
