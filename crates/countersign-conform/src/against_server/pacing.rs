@@ -43,7 +43,12 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "An answer that is slow to come holds up no streams.",
         "half a valid answer, a GET that needs none, and after its response the other half",
         "success for both"
-        => half_an_answer;
+        => |visit| half_an_answer(visit, true);
+    Robustness "client/5.5/s8" Both:
+        "Who never ends an answer is not waited for without end.",
+        "a GET that needs a credential, half a valid answer, and silence",
+        "an error status or the end of the connection"
+        => |visit| half_an_answer(visit, false);
 };
 
 async fn used_up(visit: &Visit<'_>) -> Done {
@@ -128,15 +133,17 @@ async fn many_resets(visit: &Visit<'_>) -> Done {
     visit.serves_others().await
 }
 
-async fn half_an_answer(visit: &Visit<'_>) -> Done {
-    let public = visit.public()?;
+async fn half_an_answer(visit: &Visit<'_>, ended: bool) -> Done {
     let mut asked = visit.challenged().await?;
     let identity = visit.identity(&asked.request)?;
     let authenticator = Draft::answer(&asked.request, identity)?.sign(&asked.peer.secrets)?;
     let frame = asked.peer.encode(visit.target.points.certificate, &authenticator);
     let (first, second) = frame.split_at(frame.len() / 2);
     asked.peer.bytes(first).await;
-    let other = visit.get(&mut asked.peer, public).await;
+    if !ended {
+        return visit.kept_out(&mut asked.peer, asked.stream).await;
+    }
+    let other = visit.get(&mut asked.peer, visit.public()?).await;
     let mut later = Vec::new();
     loop {
         match visit.next(&mut asked.peer, other).await? {

@@ -100,6 +100,9 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     address
 }
 
+/// How long answers are waited for.
+const DEADLINE: Duration = Duration::from_secs(3);
+
 /// Seconds.
 const DAY: i64 = 86_400;
 
@@ -165,7 +168,19 @@ impl Connection {
             let list = Request::encode_list(&[self.request(Kind::User)]);
             self.peer.control(points.requests, &list).await;
         }
-        while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
+        if !self.fault(Fault::WaitsWithoutEnd) {
+            self.peer.be_patient(DEADLINE);
+        }
+        loop {
+            let arrival = match self.peer.event(|_| true).await {
+                Event::Arrived(arrival) => arrival,
+                Event::Silence if !self.waiting.is_empty() => {
+                    self.answer_all(408).await;
+                    continue;
+                }
+                Event::Silence => continue,
+                Event::Closed(_) => break,
+            };
             if let Err(code) = self.take(arrival).await {
                 if self.fault(Fault::EndsWithoutAWord) {
                     return;
@@ -227,9 +242,6 @@ impl Connection {
                 Version::Http3 => Err(H3_MISSING_SETTINGS),
             };
         }
-        if frame == kind::GOAWAY && self.fault(Fault::EndsOnGoodbye) {
-            return self.error(UNEXPECTED);
-        }
         if frame == u64::from(points.requests) {
             return if self.fault(Fault::IgnoresRequests) {
                 Ok(())
@@ -238,7 +250,16 @@ impl Connection {
             };
         }
         if frame == u64::from(points.certificate) {
-            if self.fault(Fault::MindsFlags) && flags != 0 {
+            let form = self.peer.form(frame).unwrap_or_default();
+            let minds = match self.shared.fault {
+                Fault::MindsFlags => flags != 0,
+                Fault::MindsTheReservedBit => form.reserved,
+                Fault::NeedsWholeFrames => form.reads > 1,
+                Fault::NeedsShortIntegers => form.wide,
+                Fault::EndsOnGoodbye => self.peer.form(kind::GOAWAY).is_some(),
+                _ => false,
+            };
+            if minds {
                 return self.error(UNEXPECTED);
             }
             return self.take_certificate(payload).await;
@@ -454,6 +475,11 @@ impl Connection {
         for (stream, _) in answered {
             self.peer.respond(stream, status).await;
         }
+    }
+
+    async fn answer_all(&mut self, status: u16) {
+        self.answer_waiting(Kind::User, status).await;
+        self.answer_waiting(Kind::Device, status).await;
     }
 
     async fn take_certificate(&mut self, payload: &[u8]) -> Result<(), u64> {

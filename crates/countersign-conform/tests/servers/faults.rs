@@ -65,6 +65,9 @@ pub(crate) enum Fault {
     /// TLS 1.2, and proofs on it with SHA-256 alone.
     SpeaksTls12OfSha256,
     MindsFlags,
+    MindsTheReservedBit,
+    NeedsWholeFrames,
+    NeedsShortIntegers,
     ForgetsWhoCancels,
     ExpectsTheLastFirst,
     TakesAnyOrder,
@@ -91,6 +94,7 @@ pub(crate) enum Fault {
     NeedsNoControlStream,
     TakesAnyStream,
     EndsOnGoodbye,
+    WaitsWithoutEnd,
     DiesOfAbsence,
     DiesOfResets,
     // Offers.
