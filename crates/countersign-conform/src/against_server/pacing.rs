@@ -44,12 +44,20 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "half a valid answer, a GET that needs none, and after its response the other half",
         "success for both"
         => |visit| half_an_answer(visit, true);
+    Should "client/5.5/s9" Both:
+        "There is a limit to what one connection is asked.",
+        "up to 5,000 GETs that need a credential, each declined, one after the other",
+        "an error status without a request, or the end of the connection"
+        => endless_refusals;
     Robustness "client/5.5/s8" Both:
         "Who never ends an answer is not waited for without end.",
         "a GET that needs a credential, half a valid answer, and silence",
         "an error status or the end of the connection"
         => |visit| half_an_answer(visit, false);
 };
+
+/// More than anybody needs who means well.
+const MANY_REFUSALS: usize = 5_000;
 
 async fn used_up(visit: &Visit<'_>) -> Done {
     let mut peer = visit.opened(4).await?;
@@ -131,6 +139,30 @@ async fn many_resets(visit: &Visit<'_>) -> Done {
     peer.event(|arrival| matches!(arrival, Arrival::Frame { stream: Some(of), .. } if *of == last))
         .await;
     visit.serves_others().await
+}
+
+async fn endless_refusals(visit: &Visit<'_>) -> Done {
+    let mut peer = visit.opened(4).await?;
+    for _ in 0..MANY_REFUSALS {
+        let stream = visit.get(&mut peer, visit.path(0)?).await;
+        let mut asked = false;
+        loop {
+            match visit.next(&mut peer, stream).await? {
+                Next::Requests(requests) => {
+                    asked = true;
+                    for request in requests {
+                        peer.decline(&request).await;
+                    }
+                }
+                Next::Response(400..) if asked => break,
+                Next::Response(400..) | Next::Ended(_) => return Ok(()),
+                Next::Response(status) => {
+                    return failed(format!("status {status}: it was let in"));
+                }
+            }
+        }
+    }
+    failed(format!("it asked {MANY_REFUSALS} times and would go on"))
 }
 
 async fn half_an_answer(visit: &Visit<'_>, ended: bool) -> Done {

@@ -232,6 +232,8 @@ async fn read(
             let _ = arrivals.send(Arrival::Closed(End::default()));
             return;
         }
+        // Room for what a record of TLS has, so that it is read at once.
+        received.reserve(1 << 14);
         let text = match reader.read_buf(&mut received).await {
             Ok(1..) => {
                 reads += 1;

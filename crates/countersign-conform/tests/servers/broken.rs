@@ -100,8 +100,11 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     address
 }
 
+/// So many may decline and are asked again.
+const PATIENT: usize = 100;
+
 /// How long answers are waited for.
-const DEADLINE: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Seconds.
 const DAY: i64 = 86_400;
@@ -295,6 +298,8 @@ impl Connection {
                     return self.error(UNEXPECTED);
                 }
                 self.server_certificates = value;
+            } else if identifier > 0xff && self.fault(Fault::FearsUnknownSettings) {
+                return self.error(UNEXPECTED);
             }
         }
         let ready = [Fault::KeepsReady, Fault::KeepsReadyInVain, Fault::KeepsReadyOnce];
@@ -422,7 +427,8 @@ impl Connection {
             }
             let gives_up = self.fault(Fault::AsksOnce) && self.asked > 0
                 || self.fault(Fault::KeepsReadyOnce) && self.declined > 0
-                || self.fault(Fault::GivesUp) && self.declined > 2;
+                || self.fault(Fault::GivesUp) && self.declined > 2
+                || self.declined > PATIENT && !self.fault(Fault::NeverGivesUp);
             if gives_up {
                 self.answer_waiting(kind, 403).await;
                 return;

@@ -26,6 +26,7 @@ pub(crate) enum Fault {
     HeedsFirstSettingsOnly,
     FearsTheUnknown,
     FearsManySettings,
+    FearsUnknownSettings,
     TakesSecondSettings,
     NeedsNoSettings,
     // Requests.
@@ -37,6 +38,7 @@ pub(crate) enum Fault {
     KeepsReadyInVain,
     KeepsReadyOnce,
     GivesUp,
+    NeverGivesUp,
     AsksWithOddExtension,
     AsksWithServerName,
     AsksWithoutSchemes,

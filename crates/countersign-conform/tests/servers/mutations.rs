@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
     (Fault::HeedsFirstSettingsOnly, "answered with 403 and no request", &["client/3.1/s6"]),
     (Fault::FearsManySettings, "instead of a request", &["client/5.5/s5"]),
     (Fault::FearsTheUnknown, "instead of a request", &["client/3.1/s5"]),
+    (Fault::FearsUnknownSettings, "instead of a request", &["client/3.1/s5"]),
     (Fault::TakesSecondSettings, STILL_THERE, &["http3/7.2.4/s1"]),
     (Fault::NeedsNoSettings, "instead of H3_MISSING_SETTINGS", &["http3/6.2.1/s1"]),
     (Fault::AsksEmpty, "AUTHENTICATOR_REQUESTS without a request", &["client/4.1/s1"]),
@@ -180,6 +181,7 @@ const TABLE: &[Row] = &[
         ],
     ),
     (Fault::IgnoresUnsolicited, STILL_THERE, &["client/4.2/s9", "client/4.2/s10"]),
+    (Fault::NeverGivesUp, "it asked 5000 times", &["client/5.5/s9"]),
     (Fault::WaitsWithoutEnd, SILENT, &["client/5.5/s8"]),
     (Fault::IgnoresOpenBlocks, STILL_THERE, &["http2/6.10/s1"]),
     (Fault::AwaitsAnyLength, STILL_THERE, &["http2/4.2/s1", "client/5.5/s1", "client/5.5/s4"]),
@@ -306,7 +308,7 @@ async fn without_a_fault_all_pass_over_http3() {
 }
 
 /// Silence is a failure, too; there is no need to listen to it for long.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// So few at a time that what is awaited is not late for want of time.
 const AT_A_TIME: usize = 8;
