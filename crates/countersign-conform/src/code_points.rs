@@ -58,7 +58,10 @@ pub const MALFORMED: Code = Code { h2: 0x1, h3: 0x10e };
 /// A frame that is longer than was agreed on.
 pub const TOO_LONG: Code = Code { h2: 0x6, h3: 0x107 };
 
-/// H3_STREAM_CREATION_ERROR and H3_FRAME_ERROR.
+/// A frame before SETTINGS.
+pub const NO_SETTINGS: Code = Code { h2: 0x1, h3: H3_MISSING_SETTINGS };
+
+/// Further codes of HTTP/3.
 pub const H3_STREAM_CREATION_ERROR: u64 = 0x103;
 /// The same.
 pub const H3_FRAME_ERROR: u64 = 0x106;

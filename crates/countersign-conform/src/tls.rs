@@ -17,6 +17,8 @@ use crate::case::Version;
 /// The cipher suites that a connection may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suites {
+    /// All of TLS 1.3 and of TLS 1.2, for servers.
+    BothVersions,
     /// Those of TLS 1.3 with this hash.
     Of(Hash),
     /// All of TLS 1.3.
@@ -25,16 +27,15 @@ pub enum Suites {
     Tls12,
     /// The same with SHA-384.
     Tls12Sha384,
-    /// All of TLS 1.3 and of TLS 1.2.
-    BothVersions,
 }
 
 impl Suites {
-    fn versions(self) -> Vec<&'static SupportedProtocolVersion> {
+    fn versions(self) -> [&'static SupportedProtocolVersion; 1] {
         match self {
-            Self::Of(_) | Self::Any => vec![&TLS13],
-            Self::Tls12 | Self::Tls12Sha384 => vec![&TLS12],
-            Self::BothVersions => vec![&TLS13, &TLS12],
+            // What a server has besides TLS 1.3.
+            Self::BothVersions => [&TLS12],
+            Self::Of(_) | Self::Any => [&TLS13],
+            Self::Tls12 | Self::Tls12Sha384 => [&TLS12],
         }
     }
 }
@@ -85,8 +86,11 @@ pub fn server(
     suites: Suites,
     version: Version,
 ) -> Result<ServerConfig, String> {
+    let both = [&TLS13, &TLS12];
+    let one = suites.versions();
+    let versions = if suites == Suites::BothVersions { &both[..] } else { &one };
     let mut config = ServerConfig::builder_with_provider(provider(suites))
-        .with_protocol_versions(&suites.versions())
+        .with_protocol_versions(versions)
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key)

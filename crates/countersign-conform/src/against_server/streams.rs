@@ -6,11 +6,7 @@ use crate::authenticator::Draft;
 use crate::bytes::{varint, wide_varint};
 use crate::case::{Done, Version, cases, failed};
 use crate::code_points::{H3_CLOSED_CRITICAL_STREAM, H3_FRAME_ERROR, H3_STREAM_CREATION_ERROR};
-use crate::raw::{kind, settings_payload};
-
-/// The types of unidirectional streams (RFC 9114, section 6.2).
-const CONTROL: u64 = 0;
-const PUSH: u64 = 1;
+use crate::raw::{kind, settings_payload, stream};
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "http3/6.2.1/s3" Http3:
@@ -68,7 +64,7 @@ async fn second_control_stream(visit: &Visit<'_>) -> Done {
     let draft = Draft::answer(&asked.request, visit.identity(&asked.request)?)?;
     let authenticator = draft.sign(&asked.peer.secrets)?;
     let frame = asked.peer.encode(visit.target.points.certificate, &authenticator);
-    asked.peer.open_uni(&[varint(CONTROL), settings, frame].concat()).await;
+    asked.peer.open_uni(&[varint(stream::CONTROL), settings, frame].concat()).await;
     asked.peer.expect_code(H3_STREAM_CREATION_ERROR).await
 }
 
@@ -77,7 +73,7 @@ async fn on_a_push_stream(visit: &Visit<'_>) -> Done {
     let draft = Draft::answer(&asked.request, visit.identity(&asked.request)?)?;
     let authenticator = draft.sign(&asked.peer.secrets)?;
     let frame = asked.peer.encode(visit.target.points.certificate, &authenticator);
-    asked.peer.open_uni(&[varint(PUSH), varint(0), frame].concat()).await;
+    asked.peer.open_uni(&[varint(stream::PUSH), varint(0), frame].concat()).await;
     asked.peer.expect_any_error().await
 }
 

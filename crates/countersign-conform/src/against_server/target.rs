@@ -64,9 +64,10 @@ impl Visit<'_> {
     /// When there is no connection.
     pub async fn connect_over(&self, suites: Suites) -> Done<Peer> {
         let hash = match suites {
+            Suites::BothVersions => return failed("clients speak one version of TLS at a time"),
             Suites::Of(hash) => hash,
+            Suites::Tls12 | Suites::Any => Hash::Sha256,
             Suites::Tls12Sha384 => Hash::Sha384,
-            Suites::Tls12 | Suites::Any | Suites::BothVersions => Hash::Sha256,
         };
         self.connect_with(self.tls(suites)?, hash).await
     }

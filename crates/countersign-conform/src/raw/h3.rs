@@ -12,13 +12,9 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::forms::{Form, Forms};
-use super::{Arrival, End, GREATEST};
+use super::{Arrival, End, GREATEST, stream};
 use crate::bytes::{Reader, read_varint, varint};
 
-/// The type of a control stream (section 6.2.1).
-const CONTROL: u64 = 0;
-/// The type of a push stream (section 6.2.2).
-const PUSH: u64 = 1;
 const NO_ERROR: u32 = 0x100;
 const REQUEST_CANCELLED: u32 = 0x10c;
 /// SETTINGS.
@@ -66,7 +62,7 @@ impl Wire {
 
     pub(super) async fn open(&mut self, settings: &[u8]) {
         if let Ok(Ok(mut stream)) = timeout(self.patience, self.connection.open_uni()).await {
-            let bytes = [varint(CONTROL), encode(SETTINGS, settings)].concat();
+            let bytes = [varint(stream::CONTROL), encode(SETTINGS, settings)].concat();
             write(self.patience, &mut stream, &bytes).await;
             self.control = Some(stream);
         }
@@ -76,7 +72,7 @@ impl Wire {
         if self.control.is_none()
             && let Ok(Ok(mut stream)) = timeout(self.patience, self.connection.open_uni()).await
         {
-            write(self.patience, &mut stream, &varint(CONTROL)).await;
+            write(self.patience, &mut stream, &varint(stream::CONTROL)).await;
             self.control = Some(stream);
         }
         if let Some(stream) = &mut self.control {
@@ -175,36 +171,36 @@ async fn read_unidirectional(
     forms: Forms,
 ) {
     let has_control = Arc::new(AtomicBool::new(false));
-    while let Ok(stream) = connection.accept_uni().await {
+    while let Ok(incoming) = connection.accept_uni().await {
         let (arrivals, has_control) = (arrivals.clone(), Arc::clone(&has_control));
         let forms = forms.clone();
         tokio::spawn(async move {
-            let id = stream.id().into();
-            let mut reader = Incoming::new(stream);
-            let typ = reader.stream_type().await;
-            // A second control stream is none; what is on it, and on push streams, is told as of a stream of its own.
-            if typ == Some(PUSH) || typ == Some(CONTROL) && has_control.swap(true, Ordering::SeqCst)
-            {
-                return read_frames(id, reader, arrivals).await;
-            }
-            if typ != Some(CONTROL) {
+            let id = incoming.id().into();
+            let mut reader = Incoming::new(incoming);
+            let stream = match reader.varint().await {
+                Some(stream::CONTROL) => has_control.swap(true, Ordering::Relaxed).then_some(id),
+                // A push stream begins with its own number.
+                Some(stream::PUSH) if reader.varint().await.is_some() => Some(id),
                 // QPACK's streams carry nothing that has to be understood without a dynamic table.
-                while reader.fill().await.is_some() {
-                    reader.received.clear();
+                Some(_) | None => {
+                    while reader.fill().await.is_some() {
+                        reader.received.clear();
+                    }
+                    return;
                 }
-                return;
-            }
+            };
             while let Some((kind, payload)) = reader.next_frame().await {
-                forms.push(Form { kind, ..reader.form });
-                let frame =
-                    Arrival::Frame { stream: None, kind, flags: 0, payload: payload.freeze() };
+                if stream.is_none() {
+                    forms.push(Form { kind, ..reader.form });
+                }
+                let frame = Arrival::Frame { stream, kind, flags: 0, payload: payload.freeze() };
                 if arrivals.send(frame).is_err() {
                     return;
                 }
             }
             if reader.oversized {
                 let _ = arrivals.send(Arrival::Oversized);
-            } else if !reader.lost {
+            } else if !reader.lost && stream.is_none() {
                 let _ = arrivals.send(Arrival::ControlEnded);
             }
         });
@@ -224,10 +220,7 @@ async fn read_requests(
 }
 
 async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSender<Arrival>) {
-    read_frames(id, Incoming::new(stream), arrivals).await;
-}
-
-async fn read_frames(id: u64, mut reader: Incoming, arrivals: mpsc::UnboundedSender<Arrival>) {
+    let mut reader = Incoming::new(stream);
     while let Some((kind, payload)) = reader.next_frame().await {
         let payload = payload.freeze();
         let _ = arrivals.send(Arrival::Frame { stream: Some(id), kind, flags: 0, payload });
@@ -256,7 +249,8 @@ impl Incoming {
         Self { stream, received, oversized: false, form, reads: 0, lost: false }
     }
 
-    async fn stream_type(&mut self) -> Option<u64> {
+    /// The integer at the beginning.
+    async fn varint(&mut self) -> Option<u64> {
         loop {
             if let Some((value, width)) = read_varint(&self.received) {
                 self.received.advance(width);

@@ -33,13 +33,21 @@ pub mod kind {
     pub const WINDOW_UPDATE: u64 = 8;
 }
 
+/// Types of unidirectional streams of HTTP/3 (RFC 9114, section 6.2).
+pub mod stream {
+    #![expect(missing_docs, reason = "the names are those of the specification")]
+    pub const CONTROL: u64 = 0;
+    pub const PUSH: u64 = 1;
+}
+
 /// The longest payload that is read. In HTTP/2 this is announced.
 pub const GREATEST: usize = 1 << 20;
 
 /// Something that the peer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// A frame, on a request stream or (none) on stream 0 or the control stream.
+    /// A frame, on a request stream or (none) on stream 0 or the control stream. A second control stream and push streams
+    /// count as streams like those of requests.
     Frame {
         /// The stream.
         stream: Option<u64>,

@@ -406,7 +406,7 @@ impl Peer {
         }
     }
 
-    /// Resets our side of the control stream of HTTP/3.
+    /// Resets our control stream of HTTP/3; nothing in HTTP/2.
     pub fn reset_control(&mut self) {
         if let Wire::H3(wire) = &mut self.wire {
             wire.reset_control();
