@@ -44,7 +44,8 @@ identity to present and take at least four requests at a time.
 ## Verdicts
 
 A case passes, fails, or is skipped with the reason. The exit code is 1 if any case fails. `MUST` and `SHOULD` are those of the
-document that the id names; `robustness` is what no document demands, but whoever fails it is fragile. An id is
+document that the id names; `robustness` is what no document demands, but whoever fails it is fragile. A connection error
+is one that is told, with its code in GOAWAY or CONNECTION_CLOSE: a connection that just ends may be one that fell over. An id is
 `DOCUMENT/SECTION/NUMBER`:
 
 | document | is |

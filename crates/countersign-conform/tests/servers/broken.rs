@@ -569,7 +569,7 @@ impl Connection {
             || self.fault(Fault::KeepsReadyInVain)
             || self.fault(Fault::SpeaksTls12InVain)
             || self.fault(Fault::RefusesTheResumed) && self.peer.resumed == Some(true)
-            || self.fault(Fault::KnowsP256Only) && scheme != 0x0403
+            || self.fault(Fault::RefusesScheme(scheme))
             || self.fault(Fault::RefusesLongChains) && chain.len() > 2;
         if refused {
             return Ok(403);

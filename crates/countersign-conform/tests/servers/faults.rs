@@ -58,7 +58,7 @@ pub(crate) enum Fault {
     SkipsOfFew(&'static [Check]),
     RefusesEverybody,
     RefusesTheResumed,
-    KnowsP256Only,
+    RefusesScheme(u16),
     RefusesLongChains,
     RefusesLongFrames,
     KnowsSha256Only,
