@@ -20,30 +20,18 @@ use countersign_conform::raw::{
 };
 use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Version};
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::faults::Fault;
 use crate::lenient::overlooks;
+use crate::trust::{Kind, Trust};
 use crate::world::{World, provider};
-
-/// A credential that a path needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    User,
-    Device,
-}
 
 /// What all connections share.
 struct Shared {
     fault: Fault,
     points: CodePoints,
     further: Identity,
-    user: (Arc<dyn ClientCertVerifier>, Vec<u8>),
-    device: (Arc<dyn ClientCertVerifier>, Vec<u8>),
+    trust: Trust,
     contexts: AtomicU64,
     proven: std::sync::Mutex<HashSet<Kind>>,
     dead: AtomicBool,
@@ -63,23 +51,11 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     };
     let listener = Listener::bind(local, version, own, suites, points, forever).await.unwrap();
     let address = listener.address();
-    let kind = |root: CertificateDer<'static>, crls| {
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .with_crls(crls)
-            .allow_unknown_revocation_status()
-            .build()
-            .unwrap();
-        let (_, parsed) = X509Certificate::from_der(&root).unwrap();
-        (verifier, parsed.subject().as_raw().to_vec())
-    };
     let shared = Arc::new(Shared {
         fault,
         points,
         further: Identity::issued(&world.further).unwrap(),
-        user: kind(world.users.root_der(), vec![world.crl.clone()]),
-        device: kind(world.pki.device_ca.clone(), Vec::new()),
+        trust: Trust::new(world, fault),
         contexts: AtomicU64::new(0),
         proven: std::sync::Mutex::default(),
         dead: AtomicBool::new(false),
@@ -105,9 +81,6 @@ const PATIENT: usize = 100;
 
 /// How long answers are waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// Seconds.
-const DAY: i64 = 86_400;
 
 struct Connection {
     peer: Peer,
@@ -290,6 +263,10 @@ impl Connection {
                 if value == 0 && self.limit > 0 && !self.fault(Fault::LetsTakeBack) {
                     return self.error(UNEXPECTED);
                 }
+                let value = match self.shared.fault {
+                    Fault::TakesLimitOf32Bits => value & 0xffff_ffff,
+                    _ => value,
+                };
                 let signed = self.fault(Fault::TakesLimitAsSigned) && value > i32::MAX as u64;
                 self.limit = if signed { 0 } else { value };
             } else if identifier == u64::from(points.server_cert_auth) {
@@ -464,11 +441,8 @@ impl Connection {
         }
         extensions.push(Request::algorithms(&schemes));
         extensions.push((extension::STATUS_REQUEST, vec![1, 0, 0, 0, 0]));
-        let name = match kind {
-            Kind::User => &self.shared.user.1,
-            Kind::Device => &self.shared.device.1,
-        };
-        let names = [&(name.len() as u16).to_be_bytes()[..], name].concat();
+        let name = self.shared.trust.name(kind);
+        let names = [&(name.len() as u16).to_be_bytes()[..], &name].concat();
         let list = [&(names.len() as u16).to_be_bytes()[..], &names].concat();
         extensions.push((extension::CERTIFICATE_AUTHORITIES, list));
         Request::new(message::CLIENT_CERTIFICATE_REQUEST, &self.context(), &extensions)
@@ -481,6 +455,21 @@ impl Connection {
         for (stream, _) in answered {
             self.peer.respond(stream, status).await;
         }
+    }
+
+    /// Dies of many frames that it did not ask for.
+    async fn drowns(&mut self) {
+        if !self.fault(Fault::DiesOfFloods) {
+            return;
+        }
+        let certificate = u64::from(self.shared.points.certificate);
+        let another = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind, .. } if *kind == certificate);
+        for _ in 0..1000 {
+            if !matches!(self.peer.event(another).await, Event::Arrived(_)) {
+                return;
+            }
+        }
+        self.shared.dead.store(true, Ordering::SeqCst);
     }
 
     async fn answer_all(&mut self, status: u16) {
@@ -506,6 +495,7 @@ impl Connection {
             _ => self.outstanding.pop_front(),
         };
         let Some((request, kind)) = next else {
+            self.drowns().await;
             let ignores = self.fault(Fault::IgnoresUnsolicited);
             return if ignores { Ok(()) } else { self.error(UNEXPECTED) };
         };
@@ -574,53 +564,10 @@ impl Connection {
         if refused {
             return Ok(403);
         }
-        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let (verifier, _) = match kind {
-            Kind::User => &self.shared.user,
-            Kind::Device => &self.shared.device,
-        };
-        let now = i64::try_from(UnixTime::now().as_secs()).unwrap();
-        let now = match self.shared.fault {
-            Fault::LivesInThePast => now - 2 * DAY,
-            Fault::LivesInTheFuture => now + 2 * DAY,
-            _ => now,
-        };
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap()));
-        let trusted = match chain.split_first() {
-            // Only a server that does not read what it gets comes here.
-            None => true,
-            Some((leaf, rest)) => {
-                let parsed = X509Certificate::from_der(leaf).unwrap().1;
-                let signs =
-                    parsed.key_usage().unwrap().is_none_or(|usage| usage.value.digital_signature());
-                let verifies = verifier.verify_client_cert(leaf, rest, now).is_ok()
-                    || self.trusts_wrongly(&**verifier, &parsed, rest);
-                verifies && (signs || self.fault(Fault::IgnoresKeyUsage))
-            }
-        };
-        match trusted || self.fault(Fault::TrustsAnybody) {
+        match self.shared.trust.accepts(kind, chain) {
             true => Ok(200),
             false if self.fault(Fault::EndsOnStranger) => Err(MALFORMED.of(self.peer.version)),
             false => Ok(403),
-        }
-    }
-
-    fn trusts_wrongly(
-        &self,
-        verifier: &dyn ClientCertVerifier,
-        leaf: &X509Certificate<'_>,
-        rest: &[CertificateDer<'_>],
-    ) -> bool {
-        match self.shared.fault {
-            Fault::TakesLeavesForAuthorities => rest.split_first().is_some_and(|(above, rest)| {
-                let (_, parsed) = X509Certificate::from_der(above).unwrap();
-                leaf.verify_signature(Some(parsed.public_key())).is_ok()
-                    && verifier.verify_client_cert(above, rest, UnixTime::now()).is_ok()
-            }),
-            Fault::KnowsAuthoritiesByName => {
-                rest.is_empty() && leaf.issuer().as_raw() == self.shared.user.1
-            }
-            _ => false,
         }
     }
 }

@@ -9,4 +9,5 @@ mod gateway;
 mod identifiers;
 mod lenient;
 mod mutations;
+mod trust;
 mod world;
