@@ -103,6 +103,7 @@ impl Trust {
             let (_, above) = X509Certificate::from_der(above).unwrap();
             parsed.verify_signature(Some(above.public_key())).is_ok()
         };
+        let current = parsed.validity().is_valid();
         match self.fault {
             Fault::TrustsAnybody => true,
             Fault::TakesAnyKind => {
@@ -111,9 +112,9 @@ impl Trust {
             Fault::TakesLeavesForAuthorities => rest.split_first().is_some_and(|(above, rest)| {
                 signed_by(above) && verifier.verify_client_cert(above, rest, self.now()).is_ok()
             }),
-            Fault::IgnoresPurpose => signed_by(root),
+            Fault::IgnoresPurpose => current && signed_by(root),
             Fault::KnowsAuthoritiesByName => {
-                rest.is_empty() && parsed.issuer().as_raw() == self.name(kind)
+                current && rest.is_empty() && parsed.issuer().as_raw() == self.name(kind)
             }
             _ => false,
         }
