@@ -46,7 +46,8 @@ identity to present and take at least four requests at a time.
 ## Verdicts
 
 A case passes, fails, or is skipped with the reason. The exit code is 1 if any case fails. `MUST` and `SHOULD` are those of the
-document that the id names; `robustness` is what no document demands, but whoever fails it is fragile. An id is
+document that the id names; `robustness` is what no document demands, but whoever fails it is fragile. A connection error
+is one that is told, with its code in GOAWAY or CONNECTION_CLOSE: a connection that just ends may be one that fell over. An id is
 `DOCUMENT/SECTION/NUMBER`:
 
 | document | is |
@@ -57,10 +58,17 @@ document that the id names; `robustness` is what no document demands, but whoeve
 | `rfc8336` | ORIGIN, in HTTP/3 with RFC 9412 |
 | `http2`, `http3` | RFC 9113, RFC 9114 |
 
-Authenticators on TLS 1.2 without the extended master secret, which RFC 9261 rules out, are not tried: rustls has no such connections.
-
 `--only ID` runs one case, `--http2` or `--http3` one version; `--json` prints an object per case, `--junit FILE` writes JUnit's XML.
 `SSLKEYLOGFILE` works, to look at a case with Wireshark.
+";
+
+const NOT_TRIED: &str = "
+## Not tried
+
+| rule | why |
+| --- | --- |
+| RFC 9261, section 5.1: with TLS 1.2, authenticators need the extended master secret | rustls, which the tool makes connections with, always has it |
+| RFC 9261, section 9: a server waits for the client's Finished before it sends an authenticator | the tool sends no early data, so that nothing can be sent back before its Finished |
 ";
 
 /// The whole document, in Markdown.
@@ -68,6 +76,7 @@ pub fn document() -> String {
     let mut text = INTRODUCTION.to_owned();
     section(&mut text, "Cases against servers", against_server::cases().map(|case| &case.about));
     section(&mut text, "Cases against clients", against_client::cases().map(|case| &case.about));
+    text.push_str(NOT_TRIED);
     text
 }
 

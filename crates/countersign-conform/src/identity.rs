@@ -83,6 +83,8 @@ pub fn read_pair(
 
 /// An authority that the server under test trusts for the first path; it makes identities of all kinds.
 pub struct Mint {
+    /// The authority's own certificate.
+    own: CertificateDer<'static>,
     chain: Vec<Vec<u8>>,
     issuer: Issuer<'static, KeyPair>,
     /// The subjectAltName that all identities carry, from the first identity that was given.
@@ -104,10 +106,16 @@ pub struct Wanted {
     pub authorities: usize,
     /// The kind of their keys.
     pub authority_key: KeyKind,
+    /// Days from now until it becomes valid; negative when it is.
+    pub since: i64,
     /// Days from now until it expires; negative when it has expired.
     pub days: i64,
     /// Whether it is for clients; otherwise it is for servers alone.
     pub for_clients: bool,
+    /// Whether its key usage has digitalSignature; otherwise it has keyAgreement alone.
+    pub for_signatures: bool,
+    /// Whether the issuer right above it is no authority but a leaf as good as any.
+    pub below_a_leaf: bool,
 }
 
 impl Default for Wanted {
@@ -116,8 +124,11 @@ impl Default for Wanted {
             key: KeyKind::P256,
             authorities: 0,
             authority_key: KeyKind::P256,
+            since: -60,
             days: 30,
             for_clients: true,
+            for_signatures: true,
+            below_a_leaf: false,
         }
     }
 }
@@ -148,7 +159,20 @@ impl Mint {
         let own_issuer = X509Certificate::from_der(own)
             .is_ok_and(|(_, parsed)| parsed.issuer().as_raw() == parsed.subject().as_raw());
         let skip = usize::from(own_issuer);
-        Ok(Self { chain: chain.iter().skip(skip).map(|der| der.to_vec()).collect(), issuer, names })
+        let own = own.clone();
+        let chain = chain.iter().skip(skip).map(|der| der.to_vec()).collect();
+        Ok(Self { own, chain, issuer, names })
+    }
+
+    /// An authority that has the name in common with this one, and nothing else.
+    pub fn impostor(&self) -> Done<Self> {
+        let made = || {
+            let issuer = Issuer::from_ca_cert_der(&self.own, generate(KeyKind::P256)?)?;
+            let (own, chain, names) = (self.own.clone(), self.chain.clone(), self.names.clone());
+            Ok(Self { own, chain, issuer, names })
+        };
+        made()
+            .map_err(|error: rcgen::Error| Stop::Failed(format!("no authority was made: {error}")))
     }
 
     /// Makes an identity.
@@ -168,7 +192,18 @@ impl Mint {
                 .push(DnType::CommonName, format!("Conformance authority {number}"));
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-            date(&mut params, 365);
+            date(&mut params, -60, 365);
+            let made = params.signed_by(&key, below.as_ref().unwrap_or(&self.issuer))?;
+            chain.insert(0, made.der().to_vec());
+            below = Some(Issuer::new(params, key));
+        }
+        if wanted.below_a_leaf {
+            let key = generate(wanted.key)?;
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, "Conformance leaf that issues");
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            date(&mut params, -60, 30);
             let made = params.signed_by(&key, below.as_ref().unwrap_or(&self.issuer))?;
             chain.insert(0, made.der().to_vec());
             below = Some(Issuer::new(params, key));
@@ -176,7 +211,11 @@ impl Mint {
         let key = generate(wanted.key)?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Conformance leaf");
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![if wanted.for_signatures {
+            KeyUsagePurpose::DigitalSignature
+        } else {
+            KeyUsagePurpose::KeyAgreement
+        }];
         params.extended_key_usages = vec![if wanted.for_clients {
             ExtendedKeyUsagePurpose::ClientAuth
         } else {
@@ -186,7 +225,7 @@ impl Mint {
             let names = CustomExtension::from_oid_content(SUBJECT_ALT_NAME, names.clone());
             params.custom_extensions.push(names);
         }
-        date(&mut params, wanted.days);
+        date(&mut params, wanted.since, wanted.days);
         let made = params.signed_by(&key, below.as_ref().unwrap_or(&self.issuer))?;
         chain.insert(0, made.der().to_vec());
         let key =
@@ -213,11 +252,11 @@ pub(crate) fn generate(kind: KeyKind) -> Result<KeyPair, rcgen::Error> {
     KeyPair::generate_for(algorithm)
 }
 
-/// Valid since 60 days ago.
-fn date(params: &mut CertificateParams, days: i64) {
+/// Valid between these days from now.
+fn date(params: &mut CertificateParams, since: i64, until: i64) {
     let now = OffsetDateTime::now_utc();
-    params.not_before = now.saturating_sub(Duration::days(60));
-    params.not_after = now.saturating_add(Duration::days(days));
+    params.not_before = now.saturating_add(Duration::days(since));
+    params.not_after = now.saturating_add(Duration::days(until));
 }
 
 /// A fresh context.
@@ -230,10 +269,17 @@ pub fn random_context() -> Vec<u8> {
 
 /// Somebody whom nobody trusts.
 pub fn stranger() -> Done<Identity> {
+    stranger_with(KeyKind::P256)
+}
+
+/// The same with a key of any kind.
+pub fn stranger_with(key: KeyKind) -> Done<Identity> {
     let made = || {
         let authority = Authority::root("Nobody's authority", KeyKind::P256).ok()?;
-        let leaf =
-            Leaf::client("stranger").email("stranger@example.test").dns("stranger.example.test");
+        let leaf = Leaf::client("stranger")
+            .key(key)
+            .email("stranger@example.test")
+            .dns("stranger.example.test");
         Identity::issued(&authority.issue(&leaf).ok()?)
     };
     made().ok_or_else(|| Stop::Failed("no certificate could be made".to_owned()))

@@ -17,6 +17,8 @@ use crate::case::Version;
 /// The cipher suites that a connection may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suites {
+    /// All of TLS 1.3 and of TLS 1.2, for servers.
+    BothVersions,
     /// Those of TLS 1.3 with this hash.
     Of(Hash),
     /// All of TLS 1.3.
@@ -30,6 +32,8 @@ pub enum Suites {
 impl Suites {
     fn versions(self) -> [&'static SupportedProtocolVersion; 1] {
         match self {
+            // What a server has besides TLS 1.3.
+            Self::BothVersions => [&TLS12],
             Self::Of(_) | Self::Any => [&TLS13],
             Self::Tls12 | Self::Tls12Sha384 => [&TLS12],
         }
@@ -39,7 +43,7 @@ impl Suites {
 fn provider(suites: Suites) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites = match suites {
-        Suites::Any => return Arc::new(provider),
+        Suites::Any | Suites::BothVersions => return Arc::new(provider),
         Suites::Tls12 => vec![
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -82,8 +86,11 @@ pub fn server(
     suites: Suites,
     version: Version,
 ) -> Result<ServerConfig, String> {
+    let both = [&TLS13, &TLS12];
+    let one = suites.versions();
+    let versions = if suites == Suites::BothVersions { &both[..] } else { &one };
     let mut config = ServerConfig::builder_with_provider(provider(suites))
-        .with_protocol_versions(&suites.versions())
+        .with_protocol_versions(versions)
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key)

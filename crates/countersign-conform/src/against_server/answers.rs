@@ -1,7 +1,5 @@
 //! Valid answers, and what they are worth.
 
-use std::sync::Arc;
-
 use countersign_pki::KeyKind;
 
 use super::ServerCase;
@@ -28,16 +26,6 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a valid answer, then the same GET on another stream",
         "success without another answer"
         => whole_connection;
-    Must "client/5.4/s2" Both:
-        "An identity is not carried over to another connection.",
-        "a valid answer; then the same GET on a new connection that announces nothing",
-        "an error status"
-        => |visit| no_other_connection(visit, false);
-    Must "client/5.4/s3" Both:
-        "An identity is not carried over to a resumed session.",
-        "a valid answer; then the same GET on a connection that resumes the TLS session and announces nothing",
-        "an error status"
-        => |visit| no_other_connection(visit, true);
     Robustness "client/4.1.4/s2" Both:
         "Several outstanding requests are answered in their order.",
         "GETs for two paths, and both answers once both requests have come",
@@ -52,7 +40,12 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "Authenticators work with TLS 1.2 and the extended master secret.",
         "a valid answer on a connection of TLS 1.2",
         "success"
-        => tls12;
+        => |visit| tls12(visit, Suites::Tls12);
+    Robustness "rfc9261/5.1/s5" Http2:
+        "With TLS 1.2 the exported values are as long as the hash of its PRF.",
+        "a valid answer on a connection of TLS 1.2 with AES-256-GCM, whose PRF is SHA-384",
+        "success"
+        => |visit| tls12(visit, Suites::Tls12Sha384);
     Robustness "rfc9261/5.2.2/s20" Both:
         "ECDSA on P-256 is accepted where it was offered.", "a valid answer with ecdsa_secp256r1_sha256", "success"
         => |visit| scheme(visit, KeyKind::P256, 0x0403);
@@ -133,27 +126,6 @@ async fn whole_connection(visit: &Visit<'_>) -> Done {
     }
 }
 
-async fn no_other_connection(visit: &Visit<'_>, resumed: bool) -> Done {
-    let config = visit.tls(Suites::Of(Hash::Sha256))?;
-    let mut peer = visit.connect_with(Arc::clone(&config), Hash::Sha256).await?;
-    peer.open(&visit.announcing(4)).await?;
-    visit.takes_part(&peer)?;
-    let mut asked = visit.challenged_on(peer, visit.path(0)?).await?;
-    asked.peer.answer(&asked.request, visit.identity(&asked.request)?).await?;
-    visit.granted(&mut asked.peer, asked.stream).await?;
-    let config = if resumed { config } else { visit.tls(Suites::Of(Hash::Sha256))? };
-    let mut other = visit.connect_with(config, Hash::Sha256).await?;
-    if resumed && other.resumed == Some(false) {
-        return skipped("the server does not resume sessions");
-    }
-    other.open(&[]).await?;
-    let stream = visit.get(&mut other, visit.path(0)?).await;
-    match visit.status_unasked(&mut other, stream).await? {
-        400.. => Ok(()),
-        status => failed(format!("status {status} on another connection")),
-    }
-}
-
 async fn two_in_order(visit: &Visit<'_>) -> Done {
     let mut peer = visit.opened(4).await?;
     let first = visit.get(&mut peer, visit.path(0)?).await;
@@ -180,9 +152,9 @@ async fn sha384(visit: &Visit<'_>) -> Done {
     answered_on(visit, peer).await
 }
 
-async fn tls12(visit: &Visit<'_>) -> Done {
-    let Ok(peer) = visit.connect_over(Suites::Tls12).await else {
-        return skipped("the server does not accept TLS 1.2 with AES-128-GCM");
+async fn tls12(visit: &Visit<'_>, suites: Suites) -> Done {
+    let Ok(peer) = visit.connect_over(suites).await else {
+        return skipped("the server does not accept TLS 1.2 with AES-GCM");
     };
     answered_on(visit, peer).await
 }

@@ -1,11 +1,9 @@
-//! Certificates that prove something, but not what is needed; and those that the server offers itself.
+//! Certificates that prove something, but not what is needed.
 
 use super::ServerCase;
 use super::visit::Visit;
-use crate::authenticator::{Proof, Side, check};
-use crate::case::{Done, cases, failed, skipped};
+use crate::case::{Done, cases, skipped};
 use crate::identity::{Identity, Wanted};
-use crate::raw::{Arrival, Event, payload};
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/5.1/s1" Both:
@@ -38,11 +36,31 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "a valid answer by each --reject",
         "an error status or the end of the connection, each time"
         => rejected;
-    Must "server/5.3/s1" Both:
-        "What a server offers is a valid spontaneous authenticator, under a context of its own.",
-        "SETTINGS with SETTINGS_HTTP_SERVER_CERT_AUTH = 1, on two connections",
-        "SERVER_CERTIFICATE on stream 0 or the control stream with right signature and MAC; different contexts"
-        => offers;
+    Must "client/5.1/s6" Both:
+        "Who holds a certificate issues none.",
+        "a valid answer by a certificate that a leaf of the issuer's has issued",
+        "an error status or the end of the connection"
+        => |visit| unacceptable(visit, Wanted { below_a_leaf: true, ..Wanted::default() });
+    Must "client/5.1/s7" Both:
+        "An authority is known by its key.",
+        "a valid answer by a certificate of an authority of the issuer's name and of the tool's own key",
+        "an error status or the end of the connection"
+        => impostors;
+    Must "client/5.1/s8" Both:
+        "A certificate that is not yet valid grants nothing.",
+        "a valid answer by a certificate that will be valid from tomorrow",
+        "an error status or the end of the connection"
+        => |visit| unacceptable(visit, Wanted { since: 1, ..Wanted::default() });
+    Must "client/5.1/s9" Both:
+        "A certificate whose signature is wrong grants nothing.",
+        "a valid answer by a certificate of the issuer's with a bit of its signature flipped",
+        "an error status or the end of the connection"
+        => damaged;
+    Must "rfc9261/5.2.1/s7" Both:
+        "A certificate that says what its key is for says digitalSignature.",
+        "a valid answer by a certificate whose key usage is keyAgreement alone",
+        "an error status or the end of the connection"
+        => |visit| unacceptable(visit, Wanted { for_signatures: false, ..Wanted::default() });
 };
 
 async fn presents(visit: &Visit<'_>, identity: &Identity, alone: bool) -> Done {
@@ -51,7 +69,7 @@ async fn presents(visit: &Visit<'_>, identity: &Identity, alone: bool) -> Done {
     if alone {
         visit.refused_alone(&mut asked.peer, asked.stream).await
     } else {
-        visit.refused(&mut asked.peer, asked.stream).await
+        visit.kept_out(&mut asked.peer, asked.stream).await
     }
 }
 
@@ -61,6 +79,22 @@ async fn stranger(visit: &Visit<'_>, alone: bool) -> Done {
 
 async fn unacceptable(visit: &Visit<'_>, wanted: Wanted) -> Done {
     presents(visit, &visit.minted(wanted)?, false).await
+}
+
+async fn impostors(visit: &Visit<'_>) -> Done {
+    let Some(mint) = &visit.target.mint else {
+        return skipped("it needs --issuer");
+    };
+    presents(visit, &mint.impostor()?.issue(Wanted::default())?, false).await
+}
+
+async fn damaged(visit: &Visit<'_>) -> Done {
+    let mut identity = visit.minted(Wanted::default())?;
+    // A certificate ends with its signature.
+    if let Some(last) = identity.chain.first_mut().and_then(|leaf| leaf.last_mut()) {
+        *last ^= 1;
+    }
+    presents(visit, &identity, false).await
 }
 
 async fn anothers(visit: &Visit<'_>) -> Done {
@@ -76,7 +110,7 @@ async fn anothers(visit: &Visit<'_>) -> Done {
         );
     };
     asked.peer.answer(&asked.request, other).await?;
-    visit.refused(&mut asked.peer, asked.stream).await
+    visit.kept_out(&mut asked.peer, asked.stream).await
 }
 
 async fn rejected(visit: &Visit<'_>) -> Done {
@@ -85,35 +119,6 @@ async fn rejected(visit: &Visit<'_>) -> Done {
     }
     for identity in &visit.target.rejected {
         presents(visit, identity, false).await?;
-    }
-    Ok(())
-}
-
-async fn offers(visit: &Visit<'_>) -> Done {
-    let mut contexts: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..2 {
-        let mut peer = visit.opened_for_both(1).await?;
-        let kind = u64::from(visit.target.points.server_certificate);
-        let wanted = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind: found, .. } if *found == kind);
-        let Event::Arrived(arrival) = peer.event(wanted).await else {
-            return skipped("the server offered no certificate");
-        };
-        if !matches!(arrival, Arrival::Frame { stream: None, .. }) {
-            return failed("SERVER_CERTIFICATE on a stream of its own");
-        }
-        let mut next = Some(payload(arrival));
-        while let Some(authenticator) = next {
-            match check(&peer.secrets, Side::Server, None, &authenticator, &[])? {
-                Proof::Declined => return failed("an empty authenticator that nobody asked for"),
-                Proof::Proven { context, .. } => {
-                    if contexts.contains(&context) || context.len() < 8 {
-                        return failed("a context that is used twice or can be guessed");
-                    }
-                    contexts.push(context);
-                }
-            }
-            next = visit.offered(&mut peer);
-        }
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Settings.
 
 use super::ServerCase;
-use super::visit::Visit;
+use super::visit::{MOMENT, Next, Visit};
 use crate::case::{Done, cases, failed};
 use crate::code_points::GREASE;
-use crate::raw::{kind, settings_payload};
+use crate::raw::{Arrival, Event, fields, kind, payload, settings_payload};
 
 pub(super) const CASES: &[ServerCase] = cases! {
     Must "client/3.1/s1" Both:
@@ -42,11 +42,6 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "unknown settings, frames and (HTTP/3) streams around a valid answer",
         "success"
         => greased;
-    Must "server/3.1/s1" Both:
-        "A client that announced nothing is offered no certificate.",
-        "SETTINGS without SETTINGS_HTTP_SERVER_CERT_AUTH, then a GET",
-        "a response and no SERVER_CERTIFICATE"
-        => is_not_offered;
     Must "server/4/s1" Both:
         "The value of SETTINGS_HTTP_SERVER_CERT_AUTH is 0 or 1.",
         "SETTINGS that announce support",
@@ -62,6 +57,21 @@ pub(super) const CASES: &[ServerCase] = cases! {
         "SETTINGS with the value 1, and later with 0",
         "a connection error"
         => server_value_taken_back;
+    Robustness "client/3.1/s8" Http3:
+        "A limit may be any number that HTTP/3 can say.",
+        "SETTINGS with a limit of 2^32, and with one of 2^62 - 1, then a GET that needs a credential",
+        "AUTHENTICATOR_REQUESTS, both times"
+        => greater_than_32_bits;
+    Robustness "client/3.1/s9" Http2:
+        "A client must not take its announcement back within a frame either.",
+        "SETTINGS with a limit of 4 and behind it 0 in the same frame",
+        "a connection error"
+        => taken_back_at_once;
+    Must "client/3/s3" Http3:
+        "A client that needs to be asked is not asked before its SETTINGS.",
+        "a GET that needs a credential, without a control stream; then SETTINGS with a limit of 4",
+        "no AUTHENTICATOR_REQUESTS before SETTINGS, then a request or an error status"
+        => is_not_asked_early;
     Must "http3/7.2.4/s1" Http3:
         "A second SETTINGS frame is H3_FRAME_UNEXPECTED.",
         "SETTINGS twice on the control stream",
@@ -109,6 +119,61 @@ async fn greatest(visit: &Visit<'_>) -> Done {
     visit.challenged_on(peer, visit.path(0)?).await.map(|_| ())
 }
 
+async fn greater_than_32_bits(visit: &Visit<'_>) -> Done {
+    for limit in [1 << 32, (1 << 62) - 1] {
+        let peer = visit.opened(limit).await?;
+        visit.challenged_on(peer, visit.path(0)?).await?;
+    }
+    Ok(())
+}
+
+async fn taken_back_at_once(visit: &Visit<'_>) -> Done {
+    // Whether the server knows the setting is to be seen elsewhere.
+    drop(visit.opened(4).await?);
+    let mut peer = visit.connect().await?;
+    peer.announce(&[visit.announcing(4), visit.announcing(0)].concat()).await;
+    peer.expect_any_error().await
+}
+
+async fn is_not_asked_early(visit: &Visit<'_>) -> Done {
+    drop(visit.opened(4).await?);
+    let mut peer = visit.connect().await?;
+    let stream = visit.get(&mut peer, visit.path(0)?).await;
+    let requests = u64::from(visit.target.points.requests);
+    let of_interest = |arrival: &Arrival| match arrival {
+        Arrival::Frame { stream: None, kind, .. } => *kind == requests,
+        Arrival::Frame { stream: Some(of), .. } => *of == stream,
+        Arrival::StreamEnded(_)
+        | Arrival::ControlEnded
+        | Arrival::Oversized
+        | Arrival::Closed(_) => false,
+    };
+    let patience = peer.patience();
+    peer.be_patient(MOMENT);
+    let early = peer.event(of_interest).await;
+    peer.be_patient(patience);
+    match early {
+        Event::Arrived(Arrival::Frame { stream: None, .. }) => {
+            return failed("AUTHENTICATOR_REQUESTS before the client's SETTINGS");
+        }
+        Event::Arrived(arrival) => {
+            return match fields::status(visit.version, &payload(arrival)) {
+                Some(400..) => Ok(()),
+                Some(status) => failed(format!("status {status}: the path needs no credential")),
+                None => failed("a response whose status does not decode"),
+            };
+        }
+        Event::Closed(end) => return failed(peer.tell(&end)),
+        Event::Silence => {}
+    }
+    peer.announce(&visit.announcing(4)).await;
+    match visit.next(&mut peer, stream).await? {
+        Next::Requests(_) | Next::Response(400..) => Ok(()),
+        Next::Response(status) => failed(format!("status {status}: the path needs no credential")),
+        Next::Ended(how) => failed(how),
+    }
+}
+
 async fn greased(visit: &Visit<'_>) -> Done {
     let mut peer = visit.connect().await?;
     // HTTP/2 has settings of 16 bits and frame types of 8.
@@ -126,20 +191,6 @@ async fn greased(visit: &Visit<'_>) -> Done {
     asked.peer.answer(&asked.request, visit.identity(&asked.request)?).await?;
     asked.peer.control(unknown, &[0; 99]).await;
     visit.granted(&mut asked.peer, asked.stream).await
-}
-
-async fn is_not_offered(visit: &Visit<'_>) -> Done {
-    let mut peer = visit.connect().await?;
-    peer.open(&visit.announcing(4)).await?;
-    let path = visit.target.public.as_deref().map_or_else(|| visit.path(0), Ok)?;
-    for _ in 0..2 {
-        let stream = visit.get(&mut peer, path).await;
-        visit.status(&mut peer, stream).await?;
-    }
-    match visit.offered(&mut peer) {
-        None => Ok(()),
-        Some(_) => failed("the server sent SERVER_CERTIFICATE"),
-    }
 }
 
 async fn server_value(visit: &Visit<'_>) -> Done {

@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::ServerName;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -63,6 +64,7 @@ impl Visit<'_> {
     /// When there is no connection.
     pub async fn connect_over(&self, suites: Suites) -> Done<Peer> {
         let hash = match suites {
+            Suites::BothVersions => return failed("clients speak one version of TLS at a time"),
             Suites::Of(hash) => hash,
             Suites::Tls12 | Suites::Any => Hash::Sha256,
             Suites::Tls12Sha384 => Hash::Sha384,
@@ -73,6 +75,27 @@ impl Visit<'_> {
     /// What handshakes are made with.
     pub(super) fn tls(&self, suites: Suites) -> Done<Arc<ClientConfig>> {
         Ok(Arc::new(tls::client(&self.target.verifier, suites, self.version)?))
+    }
+
+    /// The same, with the number of handshakes in which the server had to show a certificate: those that resume no session.
+    pub(super) fn tls_counted(&self, suites: Suites) -> Done<(Arc<ClientConfig>, Arc<Counting>)> {
+        self.tls_watched(suites, None)
+    }
+
+    /// The same with a ClientHello that does not offer this signature scheme.
+    pub(super) fn tls_without(&self, suites: Suites, scheme: u16) -> Done<Arc<ClientConfig>> {
+        Ok(self.tls_watched(suites, Some(scheme.into()))?.0)
+    }
+
+    fn tls_watched(
+        &self,
+        suites: Suites,
+        without: Option<SignatureScheme>,
+    ) -> Done<(Arc<ClientConfig>, Arc<Counting>)> {
+        let inner = Arc::clone(&self.target.verifier);
+        let counting = Arc::new(Counting { inner, without, shown: AtomicUsize::new(0) });
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::<Counting>::clone(&counting);
+        Ok((Arc::new(tls::client(&verifier, suites, self.version)?), counting))
     }
 
     /// The same with the memory of earlier connections in `config`.
@@ -129,5 +152,59 @@ impl Visit<'_> {
         })
         .map_err(|_| "QUIC's exporter failed".to_owned())?;
         Ok(Peer::over_quic(connection, secrets, target.points, target.patience))
+    }
+}
+
+/// Counts the certificates that servers show. QUIC tells in no other way whether a session was resumed.
+#[derive(Debug)]
+pub(super) struct Counting {
+    inner: Arc<dyn ServerCertVerifier>,
+    /// A scheme that is not offered.
+    without: Option<SignatureScheme>,
+    shown: AtomicUsize,
+}
+
+impl Counting {
+    /// How many certificates were shown.
+    pub(super) fn shown(&self) -> usize {
+        self.shown.load(Ordering::SeqCst)
+    }
+}
+
+impl ServerCertVerifier for Counting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.shown.fetch_add(1, Ordering::SeqCst);
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = self.inner.supported_verify_schemes();
+        schemes.retain(|scheme| Some(*scheme) != self.without);
+        schemes
     }
 }

@@ -1,5 +1,7 @@
 //! The steps that cases against servers have in common.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::target::Target;
@@ -7,6 +9,12 @@ use crate::authenticator::Request;
 use crate::case::{Done, Version, failed, skipped};
 use crate::identity::{Identity, Wanted};
 use crate::raw::{Arrival, Event, Peer, fields, kind, printable};
+
+/// How many times the usual patience is there for who may let a deadline of its own go by.
+const LATE: u32 = 3;
+
+/// Longer than it takes to send what is ready to be sent.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
 
 /// A case's view of the server.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +131,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn suits(&self, request: &Request) -> bool {
+    pub(super) fn suits(&self, request: &Request) -> bool {
         self.target.identities.is_empty() || self.find(request).is_some()
     }
 
@@ -181,7 +189,7 @@ impl<'a> Visit<'a> {
                 }
                 Event::Closed(end) => return Ok(Next::Ended(peer.tell(&end))),
                 Event::Silence => {
-                    let patience = self.target.patience;
+                    let patience = peer.patience();
                     return failed(format!("neither a response nor a request within {patience:?}"));
                 }
             }
@@ -282,8 +290,20 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The request on `stream` is answered with an error, or the connection ends.
+    /// The request on `stream` is answered with an error, or is reset, or the connection ends with an error: whoever falls over
+    /// what was sent has not refused it.
     pub(super) async fn refused(&self, peer: &mut Peer, stream: u64) -> Done {
+        self.kept_out(peer, stream).await?;
+        match peer.ending() {
+            Some(end) if end.code.is_none() => failed(peer.tell(end)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The request on `stream` is answered with an error, or the connection ends, however it does.
+    pub(super) async fn kept_out(&self, peer: &mut Peer, stream: u64) -> Done {
+        // A server may say nothing until it has waited for an answer as long as it likes to.
+        peer.be_patient(self.target.patience * LATE);
         loop {
             match self.next(peer, stream).await? {
                 Next::Ended(_) | Next::Response(400..) => return Ok(()),

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, PqdsaKeyPair, PqdsaSigningAlgorithm,
     RsaEncoding, RsaKeyPair, VerificationAlgorithm,
 };
+use countersign_pki::KeyKind;
 
 /// A scheme with its name and what verifies it.
 #[derive(Clone, Copy)]
@@ -119,6 +120,26 @@ impl Key {
             Self::Ecdsa(_, scheme) | Self::MlDsa(_, scheme) => std::slice::from_ref(scheme),
             Self::Ed25519(_) => &[0x0807],
             Self::Rsa(_) => &[0x0804, 0x0805, 0x0806],
+        }
+    }
+
+    /// PKCS#8 of an ECDSA key.
+    pub fn ecdsa_to_pkcs8(&self) -> Option<Vec<u8>> {
+        let Self::Ecdsa(key, _) = self else { return None };
+        Some(key.to_pkcs8v1().ok()?.as_ref().to_vec())
+    }
+
+    /// What is generated to have a key of the same kind.
+    pub fn kind(&self) -> KeyKind {
+        match self.schemes() {
+            [0x0403] => KeyKind::P256,
+            [0x0503] => KeyKind::P384,
+            [0x0603] => KeyKind::P521,
+            [0x0904] => KeyKind::MlDsa44,
+            [0x0905] => KeyKind::MlDsa65,
+            [0x0906] => KeyKind::MlDsa87,
+            [0x0807] => KeyKind::Ed25519,
+            _ => KeyKind::Rsa2048,
         }
     }
 

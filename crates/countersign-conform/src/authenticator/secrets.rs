@@ -31,7 +31,7 @@ impl Hash {
     }
 
     /// Bytes of its output.
-    fn output_len(self) -> usize {
+    pub fn output_len(self) -> usize {
         self.digest().output_len()
     }
 }

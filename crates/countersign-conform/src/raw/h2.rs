@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsStream;
 
+use super::forms::{Form, Forms};
 use super::{Arrival, End, GREATEST, kind, settings_payload};
 use crate::authenticator::Side;
 use crate::bytes::Reader;
@@ -133,10 +134,11 @@ impl Wire {
         side: Side,
         arrivals: mpsc::UnboundedSender<Arrival>,
         patience: Duration,
+        forms: Forms,
     ) -> Self {
         let (reader, io) = tokio::io::split(stream);
         let writer = Arc::new(Mutex::new(Sending { io, owed: Some(Vec::new()) }));
-        let reading = tokio::spawn(read(reader, Arc::clone(&writer), side, arrivals));
+        let reading = tokio::spawn(read(reader, Arc::clone(&writer), side, arrivals, forms));
         Self { side, writer, reading, patience, next_stream: 1 }
     }
 
@@ -196,16 +198,27 @@ async fn read(
     writer: Writer,
     side: Side,
     arrivals: mpsc::UnboundedSender<Arrival>,
+    forms: Forms,
 ) {
     let mut received = BytesMut::new();
     let mut awaits_preface = side == Side::Server;
     let mut goodbye = false;
+    let mut reads = 0;
     loop {
         if awaits_preface && received.len() >= PREFACE.len() {
             received.advance(PREFACE.len());
             awaits_preface = false;
         }
-        while let Some(frame) = (!awaits_preface).then(|| Frame::take(&mut received)).flatten() {
+        let mut next = || {
+            // The reserved bit is before the stream's number.
+            let reserved = received.get(5).is_some_and(|byte| byte & 0x80 != 0);
+            Some((Frame::take(&mut received)?, reserved, received.is_empty()))
+        };
+        while let Some((frame, reserved, last)) = (!awaits_preface).then(&mut next).flatten() {
+            if frame.stream == 0 {
+                forms.push(Form { kind: frame.kind.into(), reads, reserved, wide: false });
+            }
+            reads = usize::from(!last);
             goodbye |= u64::from(frame.kind) == kind::GOAWAY;
             if take_in(frame, &writer, &arrivals).await.is_none() {
                 return;
@@ -219,8 +232,13 @@ async fn read(
             let _ = arrivals.send(Arrival::Closed(End::default()));
             return;
         }
+        // Room for what a record of TLS has, so that it is read at once.
+        received.reserve(1 << 14);
         let text = match reader.read_buf(&mut received).await {
-            Ok(1..) => continue,
+            Ok(1..) => {
+                reads += 1;
+                continue;
+            }
             Ok(0) if goodbye => "after GOAWAY with NO_ERROR".to_owned(),
             Ok(0) => String::new(),
             Err(error) => error.to_string(),

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::forms::{Form, Forms};
 use super::{Arrival, End, GREATEST, stream};
 use crate::bytes::{Reader, read_varint, varint};
 
@@ -49,9 +50,10 @@ impl Wire {
         connection: Connection,
         arrivals: mpsc::UnboundedSender<Arrival>,
         patience: Duration,
+        forms: Forms,
     ) -> Self {
         let requests = Requests::default();
-        tokio::spawn(read_unidirectional(connection.clone(), arrivals.clone()));
+        tokio::spawn(read_unidirectional(connection.clone(), arrivals.clone(), forms));
         tokio::spawn(read_requests(connection.clone(), arrivals.clone(), Arc::clone(&requests)));
         tokio::spawn(tell_end(connection.clone(), arrivals.clone()));
         let (control, unidirectional, readers) = (None, Vec::new(), HashMap::new());
@@ -163,10 +165,15 @@ async fn tell_end(connection: Connection, arrivals: mpsc::UnboundedSender<Arriva
     let _ = arrivals.send(Arrival::Closed(end));
 }
 
-async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSender<Arrival>) {
+async fn read_unidirectional(
+    connection: Connection,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    forms: Forms,
+) {
     let has_control = Arc::new(AtomicBool::new(false));
     while let Ok(incoming) = connection.accept_uni().await {
         let (arrivals, has_control) = (arrivals.clone(), Arc::clone(&has_control));
+        let forms = forms.clone();
         tokio::spawn(async move {
             let id = incoming.id().into();
             let mut reader = Incoming::new(incoming);
@@ -183,6 +190,9 @@ async fn read_unidirectional(connection: Connection, arrivals: mpsc::UnboundedSe
                 }
             };
             while let Some((kind, payload)) = reader.next_frame().await {
+                if stream.is_none() {
+                    forms.push(Form { kind, ..reader.form });
+                }
                 let frame = Arrival::Frame { stream, kind, flags: 0, payload: payload.freeze() };
                 if arrivals.send(frame).is_err() {
                     return;
@@ -215,7 +225,10 @@ async fn read_exchange(id: u64, stream: RecvStream, arrivals: mpsc::UnboundedSen
         let payload = payload.freeze();
         let _ = arrivals.send(Arrival::Frame { stream: Some(id), kind, flags: 0, payload });
     }
-    let _ = arrivals.send(Arrival::StreamEnded(id));
+    // The end of the connection is told by who knows its reason.
+    if !reader.lost {
+        let _ = arrivals.send(Arrival::StreamEnded(id));
+    }
 }
 
 /// A stream, and what was read of it and not used yet.
@@ -223,13 +236,17 @@ struct Incoming {
     stream: RecvStream,
     received: BytesMut,
     oversized: bool,
+    /// How the last frame came; its type aside.
+    form: Form,
+    reads: usize,
     /// Whether it ended because the connection did.
     lost: bool,
 }
 
 impl Incoming {
     fn new(stream: RecvStream) -> Self {
-        Self { stream, received: BytesMut::new(), oversized: false, lost: false }
+        let (received, form) = (BytesMut::new(), Form::default());
+        Self { stream, received, oversized: false, form, reads: 0, lost: false }
     }
 
     /// The integer at the beginning.
@@ -255,7 +272,10 @@ impl Incoming {
                     return None;
                 }
                 if reader.0.len() >= length {
+                    let wide = header > self::header(kind, length).len();
+                    self.form = Form { reads: self.reads, wide, ..Form::default() };
                     self.received.advance(header);
+                    self.reads = usize::from(self.received.len() > length);
                     return Some((kind, self.received.split_to(length)));
                 }
             }
@@ -267,6 +287,7 @@ impl Incoming {
         let chunk = self.stream.read_chunk(usize::MAX, true).await;
         self.lost = matches!(chunk, Err(ReadError::ConnectionLost(_)));
         self.received.extend_from_slice(&chunk.ok()??.bytes);
+        self.reads += 1;
         Some(())
     }
 }

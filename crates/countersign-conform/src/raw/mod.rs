@@ -5,6 +5,7 @@
 //! the peer has closed shows in what comes back.
 
 pub mod fields;
+mod forms;
 mod h2;
 mod h3;
 mod listen;
@@ -12,6 +13,7 @@ mod peer;
 
 use bytes::Bytes;
 
+pub use self::forms::Form;
 pub use self::h2::{FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, Frame as H2Frame, PREFACE};
 pub use self::listen::Listener;
 pub use self::peer::Peer;

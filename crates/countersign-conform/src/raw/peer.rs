@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::forms::{Form, Forms};
 use super::h2::{self, FLAG_END_HEADERS, FLAG_END_STREAM, Frame as H2Frame};
 use super::{
     Arrival, End, Event, fields, h3, kind, parse_settings, payload, printable, settings_payload,
@@ -43,6 +44,7 @@ pub struct Peer {
     arriving: mpsc::UnboundedReceiver<Arrival>,
     kept: VecDeque<Arrival>,
     ended: Option<End>,
+    forms: Forms,
 }
 
 #[derive(Debug)]
@@ -69,8 +71,12 @@ impl Peer {
             tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.handshake_kind(),
         };
         let resumed = Some(resumed == Some(rustls::HandshakeKind::Resumed));
-        let wire = Wire::H2(h2::Wire::new(stream, side, arrivals, patience));
-        Self::new(Version::Http2, wire, arriving, secrets, points, patience, resumed)
+        let forms = Forms::default();
+        let wire = Wire::H2(h2::Wire::new(stream, side, arrivals, patience, forms.clone()));
+        let mut peer =
+            Self::new(Version::Http2, wire, arriving, secrets, points, patience, resumed);
+        peer.forms = forms;
+        peer
     }
 
     /// A peer on QUIC.
@@ -81,13 +87,31 @@ impl Peer {
         patience: Duration,
     ) -> Self {
         let (arrivals, arriving) = mpsc::unbounded_channel();
-        let wire = Wire::H3(h3::Wire::new(connection, arrivals, patience));
-        Self::new(Version::Http3, wire, arriving, secrets, points, patience, None)
+        let forms = Forms::default();
+        let wire = Wire::H3(h3::Wire::new(connection, arrivals, patience, forms.clone()));
+        let mut peer = Self::new(Version::Http3, wire, arriving, secrets, points, patience, None);
+        peer.forms = forms;
+        peer
     }
 
     /// Has the peer wait longer, or shorter.
     pub fn be_patient(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    /// How long it waits.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// How the next frame of this type came on stream 0 or the control stream, that was not asked about yet.
+    pub fn form(&mut self, kind: impl Into<u64>) -> Option<Form> {
+        self.forms.take(kind.into())
+    }
+
+    /// How the connection ended, as far as that has been noticed.
+    pub fn ending(&self) -> Option<&End> {
+        self.ended.as_ref()
     }
 
     fn new(
@@ -116,6 +140,7 @@ impl Peer {
             arriving,
             kept,
             ended,
+            forms: Forms::default(),
         }
     }
 

@@ -7,107 +7,31 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use countersign_conform::authenticator::{
-    Check, Draft, Hash, Proof, Request, SCHEMES, Side, check, extension, message,
+    Draft, Hash, Proof, Request, SCHEMES, Side, check, extension, message,
 };
 use countersign_conform::code_points::{
-    Code, H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, MALFORMED, TOO_LONG, UNEXPECTED,
+    Code, H3_CLOSED_CRITICAL_STREAM, H3_MISSING_SETTINGS, H3_STREAM_CREATION_ERROR, MALFORMED,
+    TOO_LONG, UNEXPECTED,
 };
 use countersign_conform::identity::Identity;
 use countersign_conform::raw::{
     Arrival, Event, FLAG_END_HEADERS, Listener, Peer, fields, kind, parse_settings,
+    settings_payload,
 };
 use countersign_conform::tls::Suites;
 use countersign_conform::{CodePoints, Version};
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::faults::Fault;
+use crate::lenient::overlooks;
+use crate::trust::{Kind, Trust};
 use crate::world::{World, provider};
-
-/// What can be wrong with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    // Settings.
-    AnnouncesTwo,
-    AnnouncesServerTwo,
-    AsksAnybody,
-    OffersToAnybody,
-    LetsTakeBack,
-    LetsServerSettingBeAnything,
-    TakesLimitAsSigned,
-    HeedsFirstSettingsOnly,
-    FearsTheUnknown,
-    TakesSecondSettings,
-    NeedsNoSettings,
-    // Requests.
-    AsksEmpty,
-    AsksOnAStream,
-    AsksBeforeSettings,
-    AsksAtTheEnd,
-    KeepsReady,
-    KeepsReadyInVain,
-    AsksWithOddExtension,
-    AsksWithServerName,
-    AsksWithoutSchemes,
-    OffersPkcs1,
-    LacksEd25519,
-    CountsContexts,
-    RepeatsContexts,
-    IgnoresTheLimit,
-    AsksOnce,
-    AsksForThePublic,
-    // Answers.
-    Skips(&'static [Check]),
-    /// The same for a server that does not offer Ed25519.
-    SkipsOfFew(&'static [Check]),
-    RefusesEverybody,
-    KnowsP256Only,
-    RefusesLongChains,
-    RefusesLongFrames,
-    KnowsSha256Only,
-    /// TLS 1.2 alone, and proofs on it in vain.
-    SpeaksTls12,
-    MindsFlags,
-    ForgetsWhoCancels,
-    ExpectsTheLastFirst,
-    TakesAnyOrder,
-    TakesReplays,
-    EndsOnDecline,
-    EndsOnStranger,
-    TrustsAnybody,
-    ForgetsIdentities,
-    RemembersForAll,
-    // Frames.
-    IgnoresRequests,
-    IgnoresStrays,
-    IgnoresUnsolicited,
-    IgnoresOpenBlocks,
-    AwaitsAnyLength,
-    EndsWithoutAWord,
-    NeedsNoControlStream,
-    DiesOfAbsence,
-    // Offers.
-    OffersForged,
-    OffersUnderOneContext,
-}
-
-/// A credential that a path needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    User,
-    Device,
-}
 
 /// What all connections share.
 struct Shared {
     fault: Fault,
     points: CodePoints,
     further: Identity,
-    user: (Arc<dyn ClientCertVerifier>, Vec<u8>),
-    device: (Arc<dyn ClientCertVerifier>, Vec<u8>),
+    trust: Trust,
     contexts: AtomicU64,
     proven: std::sync::Mutex<HashSet<Kind>>,
     dead: AtomicBool,
@@ -119,26 +43,19 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     let own = (world.pki.server.chain.clone(), world.pki.server.key.clone_key());
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let forever = Duration::from_secs(60);
-    let suites = if fault == Fault::SpeaksTls12 { Suites::Tls12 } else { Suites::Any };
+    let suites = match fault {
+        Fault::SpeaksTls12 | Fault::SpeaksTls12InVain | Fault::SpeaksTls12OfSha256 => {
+            Suites::BothVersions
+        }
+        _ => Suites::Any,
+    };
     let listener = Listener::bind(local, version, own, suites, points, forever).await.unwrap();
     let address = listener.address();
-    let kind = |root: CertificateDer<'static>, crls| {
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .with_crls(crls)
-            .allow_unknown_revocation_status()
-            .build()
-            .unwrap();
-        let (_, parsed) = X509Certificate::from_der(&root).unwrap();
-        (verifier, parsed.subject().as_raw().to_vec())
-    };
     let shared = Arc::new(Shared {
         fault,
         points,
         further: Identity::issued(&world.further).unwrap(),
-        user: kind(world.users.root_der(), vec![world.crl.clone()]),
-        device: kind(world.pki.device_ca.clone(), Vec::new()),
+        trust: Trust::new(world, fault),
         contexts: AtomicU64::new(0),
         proven: std::sync::Mutex::default(),
         dead: AtomicBool::new(false),
@@ -159,6 +76,12 @@ pub(crate) async fn start(world: &World, version: Version, fault: Fault) -> Sock
     address
 }
 
+/// So many may decline and are asked again.
+const PATIENT: usize = 100;
+
+/// How long answers are waited for.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 struct Connection {
     peer: Peer,
     shared: Arc<Shared>,
@@ -171,6 +94,8 @@ struct Connection {
     identities: HashSet<Kind>,
     seen: Vec<Vec<u8>>,
     open_block: bool,
+    resets: usize,
+    declined: usize,
     /// Header sections whose streams are open, where that matters.
     open: Vec<(u64, Vec<u8>)>,
 }
@@ -179,6 +104,9 @@ impl Connection {
     fn new(peer: Peer, shared: Arc<Shared>) -> Self {
         let identities = match shared.fault {
             Fault::RemembersForAll => shared.proven.lock().unwrap().clone(),
+            Fault::RemembersByTicket if peer.resumed == Some(true) => {
+                shared.proven.lock().unwrap().clone()
+            }
             _ => HashSet::new(),
         };
         Self {
@@ -193,6 +121,8 @@ impl Connection {
             identities,
             seen: Vec::new(),
             open_block: false,
+            resets: 0,
+            declined: 0,
             open: Vec::new(),
         }
     }
@@ -205,18 +135,34 @@ impl Connection {
         let points = self.shared.points;
         let client = if self.fault(Fault::AnnouncesTwo) { 2 } else { 1 };
         let server = if self.fault(Fault::AnnouncesServerTwo) { 2 } else { 1 };
-        let settings =
-            [(points.client_cert_auth.into(), client), (points.server_cert_auth.into(), server)];
+        let mut settings = vec![(points.client_cert_auth.into(), client)];
+        if !self.fault(Fault::AnnouncesNoOffers) && !self.fault(Fault::OffersUnannounced) {
+            settings.push((points.server_cert_auth.into(), server));
+        }
         self.peer.announce(&settings).await;
         if self.fault(Fault::AsksBeforeSettings) {
             let list = Request::encode_list(&[self.request(Kind::User)]);
             self.peer.control(points.requests, &list).await;
         }
-        while let Event::Arrived(arrival) = self.peer.event(|_| true).await {
+        if !self.fault(Fault::WaitsWithoutEnd) {
+            self.peer.be_patient(DEADLINE);
+        }
+        loop {
+            let arrival = match self.peer.event(|_| true).await {
+                Event::Arrived(arrival) => arrival,
+                Event::Silence if !self.waiting.is_empty() => {
+                    self.answer_all(408).await;
+                    continue;
+                }
+                Event::Silence => continue,
+                Event::Closed(_) => break,
+            };
             if let Err(code) = self.take(arrival).await {
                 if self.fault(Fault::EndsWithoutAWord) {
                     return;
                 }
+                let other = Code { h2: 0x2, h3: 0x102 }.of(self.peer.version);
+                let code = if self.fault(Fault::EndsWithAnotherCode) { other } else { code };
                 self.peer.close(code, "no").await;
                 // Lingers, so that the error is read.
                 self.peer.be_patient(Duration::from_secs(5));
@@ -280,7 +226,16 @@ impl Connection {
             };
         }
         if frame == u64::from(points.certificate) {
-            if self.fault(Fault::MindsFlags) && flags != 0 {
+            let form = self.peer.form(frame).unwrap_or_default();
+            let minds = match self.shared.fault {
+                Fault::MindsFlags => flags != 0,
+                Fault::MindsTheReservedBit => form.reserved,
+                Fault::NeedsWholeFrames => form.reads > 1,
+                Fault::NeedsShortIntegers => form.wide,
+                Fault::EndsOnGoodbye => self.peer.form(kind::GOAWAY).is_some(),
+                _ => false,
+            };
+            if minds {
                 return self.error(UNEXPECTED);
             }
             return self.take_certificate(payload).await;
@@ -299,11 +254,19 @@ impl Connection {
         if !first && self.fault(Fault::HeedsFirstSettingsOnly) {
             return Ok(());
         }
-        for (identifier, value) in parse_settings(self.peer.version, payload).unwrap() {
+        let settings = parse_settings(self.peer.version, payload).unwrap();
+        if settings.len() > 1000 && self.fault(Fault::FearsManySettings) {
+            return self.error(UNEXPECTED);
+        }
+        for (identifier, value) in settings {
             if identifier == u64::from(points.client_cert_auth) {
                 if value == 0 && self.limit > 0 && !self.fault(Fault::LetsTakeBack) {
                     return self.error(UNEXPECTED);
                 }
+                let value = match self.shared.fault {
+                    Fault::TakesLimitOf32Bits => value & 0xffff_ffff,
+                    _ => value,
+                };
                 let signed = self.fault(Fault::TakesLimitAsSigned) && value > i32::MAX as u64;
                 self.limit = if signed { 0 } else { value };
             } else if identifier == u64::from(points.server_cert_auth) {
@@ -312,16 +275,20 @@ impl Connection {
                     return self.error(UNEXPECTED);
                 }
                 self.server_certificates = value;
+            } else if identifier > 0xff && self.fault(Fault::FearsUnknownSettings) {
+                return self.error(UNEXPECTED);
             }
         }
-        let ready = self.fault(Fault::KeepsReady) || self.fault(Fault::KeepsReadyInVain);
+        let ready = [Fault::KeepsReady, Fault::KeepsReadyInVain, Fault::KeepsReadyOnce];
+        let ready = ready.contains(&self.shared.fault);
         if first && ready && self.limit > 0 {
             let request = self.request(Kind::User);
             let list = Request::encode_list(std::slice::from_ref(&request));
             self.peer.control(points.requests, &list).await;
             self.outstanding.push_back((request, Kind::User));
         }
-        if first && (self.server_certificates == 1 || self.fault(Fault::OffersToAnybody)) {
+        let both = self.server_certificates == 1 && !self.fault(Fault::AnnouncesNoOffers);
+        if first && (both || self.fault(Fault::OffersToAnybody)) {
             self.offer().await;
         }
         Ok(())
@@ -344,6 +311,9 @@ impl Connection {
 
     async fn offer(&mut self) {
         let mut draft = Draft::spontaneous(&self.context(), &self.shared.further);
+        if !self.peer.offered.contains(&draft.scheme) && !self.fault(Fault::OffersWithAnyScheme) {
+            return;
+        }
         draft.break_signature = self.fault(Fault::OffersForged);
         let authenticator = draft.sign(&self.peer.secrets).unwrap();
         self.peer.control(self.shared.points.server_certificate, &authenticator).await;
@@ -357,10 +327,19 @@ impl Connection {
         payload: &[u8],
     ) -> Result<(), u64> {
         let points = self.shared.points;
+        // A client's unidirectional stream, and neither its control stream nor one of QPACK's (RFC 9000, section 2.1).
+        if self.peer.version == Version::Http3 && stream % 4 == 2 {
+            let takes = self.fault(Fault::TakesAnyStream);
+            return if takes { Ok(()) } else { Err(H3_STREAM_CREATION_ERROR) };
+        }
         if frame == u64::from(points.requests) || frame == u64::from(points.certificate) {
             return if self.fault(Fault::IgnoresStrays) { Ok(()) } else { self.error(UNEXPECTED) };
         }
         if frame == kind::RST_STREAM {
+            self.resets += 1;
+            if self.resets > 1000 && self.fault(Fault::DiesOfResets) {
+                self.shared.dead.store(true, Ordering::SeqCst);
+            }
             self.waiting.retain(|(waiting, _)| *waiting != stream);
             if self.fault(Fault::ForgetsWhoCancels) {
                 self.outstanding.clear();
@@ -413,13 +392,21 @@ impl Connection {
     async fn ask(&mut self) {
         for at in 0..self.waiting.len() {
             let (_, kind) = self.waiting[at];
-            let room = (self.outstanding.len() as u64) < self.limit.max(1);
+            let outstanding = self.outstanding.len() as u64;
             let under_way = self.outstanding.iter().any(|(_, asked)| *asked == kind);
-            let ignores = self.fault(Fault::IgnoresTheLimit);
-            if under_way || !(room || ignores) {
+            let may = match self.shared.fault {
+                Fault::IgnoresTheLimit => !under_way,
+                Fault::LimitsToOneMore if self.limit > 1 => outstanding <= self.limit,
+                _ => !under_way && outstanding < self.limit.max(1),
+            };
+            if !may {
                 continue;
             }
-            if self.fault(Fault::AsksOnce) && self.asked > 0 {
+            let gives_up = self.fault(Fault::AsksOnce) && self.asked > 0
+                || self.fault(Fault::KeepsReadyOnce) && self.declined > 0
+                || self.fault(Fault::GivesUp) && self.declined > 2
+                || self.declined > PATIENT && !self.fault(Fault::NeverGivesUp);
+            if gives_up {
                 self.answer_waiting(kind, 403).await;
                 return;
             }
@@ -453,11 +440,9 @@ impl Connection {
             _ => {}
         }
         extensions.push(Request::algorithms(&schemes));
-        let name = match kind {
-            Kind::User => &self.shared.user.1,
-            Kind::Device => &self.shared.device.1,
-        };
-        let names = [&(name.len() as u16).to_be_bytes()[..], name].concat();
+        extensions.push((extension::STATUS_REQUEST, vec![1, 0, 0, 0, 0]));
+        let name = self.shared.trust.name(kind);
+        let names = [&(name.len() as u16).to_be_bytes()[..], &name].concat();
         let list = [&(names.len() as u16).to_be_bytes()[..], &names].concat();
         extensions.push((extension::CERTIFICATE_AUTHORITIES, list));
         Request::new(message::CLIENT_CERTIFICATE_REQUEST, &self.context(), &extensions)
@@ -470,6 +455,26 @@ impl Connection {
         for (stream, _) in answered {
             self.peer.respond(stream, status).await;
         }
+    }
+
+    /// Dies of many frames that it did not ask for.
+    async fn drowns(&mut self) {
+        if !self.fault(Fault::DiesOfFloods) {
+            return;
+        }
+        let certificate = u64::from(self.shared.points.certificate);
+        let another = |arrival: &Arrival| matches!(arrival, Arrival::Frame { kind, .. } if *kind == certificate);
+        for _ in 0..1000 {
+            if !matches!(self.peer.event(another).await, Event::Arrived(_)) {
+                return;
+            }
+        }
+        self.shared.dead.store(true, Ordering::SeqCst);
+    }
+
+    async fn answer_all(&mut self, status: u16) {
+        self.answer_waiting(Kind::User, status).await;
+        self.answer_waiting(Kind::Device, status).await;
     }
 
     async fn take_certificate(&mut self, payload: &[u8]) -> Result<(), u64> {
@@ -490,6 +495,7 @@ impl Connection {
             _ => self.outstanding.pop_front(),
         };
         let Some((request, kind)) = next else {
+            self.drowns().await;
             let ignores = self.fault(Fault::IgnoresUnsolicited);
             return if ignores { Ok(()) } else { self.error(UNEXPECTED) };
         };
@@ -503,18 +509,42 @@ impl Connection {
             _ => &[],
         };
         let hash = self.peer.secrets.hash();
-        let proof = check(&self.peer.secrets, Side::Client, Some(&request), payload, skip);
+        let sha256_only =
+            self.fault(Fault::KnowsSha256Only) || self.fault(Fault::SpeaksTls12OfSha256);
+        let mut proof = check(&self.peer.secrets, Side::Client, Some(&request), payload, skip);
+        if let Fault::Overlooks(wrong) = self.shared.fault
+            && proof.is_err()
+            && overlooks(
+                wrong,
+                &self.peer.secrets,
+                &request,
+                self.outstanding.front().map(|(next, _)| next),
+                payload,
+            )
+        {
+            proof = Ok(Proof::Proven { chain: Vec::new(), scheme: 0, context: Vec::new() });
+        }
         let status = match proof {
             Err(_) => return self.error(MALFORMED),
-            Ok(_) if self.fault(Fault::KnowsSha256Only) && hash != Hash::Sha256 => {
+            Ok(_) if sha256_only && hash != Hash::Sha256 => {
                 return self.error(MALFORMED);
             }
             Ok(Proof::Declined) if self.fault(Fault::EndsOnDecline) => {
                 return self.error(MALFORMED);
             }
-            Ok(Proof::Declined) => 403,
+            Ok(Proof::Declined) => {
+                self.declined += 1;
+                403
+            }
             Ok(Proof::Proven { chain, scheme, .. }) => self.judge(kind, &chain, scheme)?,
         };
+        if status == 200 && self.fault(Fault::TakesItselfBack) {
+            let points = self.shared.points;
+            let settings =
+                [(points.client_cert_auth.into(), 0), (points.server_cert_auth.into(), 0)];
+            let payload = settings_payload(self.peer.version, &settings);
+            self.peer.control(kind::SETTINGS, &payload).await;
+        }
         if status == 200 {
             self.identities.insert(kind);
             self.shared.proven.lock().unwrap().insert(kind);
@@ -527,23 +557,14 @@ impl Connection {
     fn judge(&self, kind: Kind, chain: &[Vec<u8>], scheme: u16) -> Result<u16, u64> {
         let refused = self.fault(Fault::RefusesEverybody)
             || self.fault(Fault::KeepsReadyInVain)
-            || self.fault(Fault::SpeaksTls12)
-            || self.fault(Fault::KnowsP256Only) && scheme != 0x0403
+            || self.fault(Fault::SpeaksTls12InVain)
+            || self.fault(Fault::RefusesTheResumed) && self.peer.resumed == Some(true)
+            || self.fault(Fault::RefusesScheme(scheme))
             || self.fault(Fault::RefusesLongChains) && chain.len() > 2;
         if refused {
             return Ok(403);
         }
-        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let (verifier, _) = match kind {
-            Kind::User => &self.shared.user,
-            Kind::Device => &self.shared.device,
-        };
-        let trusted = match chain.split_first() {
-            // Only a server that does not read what it gets comes here.
-            None => true,
-            Some((leaf, rest)) => verifier.verify_client_cert(leaf, rest, UnixTime::now()).is_ok(),
-        };
-        match trusted || self.fault(Fault::TrustsAnybody) {
+        match self.shared.trust.accepts(kind, chain) {
             true => Ok(200),
             false if self.fault(Fault::EndsOnStranger) => Err(MALFORMED.of(self.peer.version)),
             false => Ok(403),

@@ -4,7 +4,10 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a fault has its arm, all others behave")]
 
 mod broken;
+mod faults;
 mod gateway;
 mod identifiers;
+mod lenient;
 mod mutations;
+mod trust;
 mod world;

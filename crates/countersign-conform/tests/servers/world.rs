@@ -40,7 +40,9 @@ impl World {
         Self {
             pki: TestPki::generate().unwrap(),
             alice: user("alice", "alice@example.test"),
-            further: further.issue(&Leaf::server("further").dns("further.test")).unwrap(),
+            further: further
+                .issue(&Leaf::server("further").key(KeyKind::Ed25519).dns("further.test"))
+                .unwrap(),
             rejected: [revoked, nameless],
             crl,
             users,
