@@ -11,7 +11,6 @@ use exported_authenticator::{Authenticator, Role, stateless};
 use crate::seeds::{self, PROVIDER, VALUES, challenge};
 
 /// What [`VALUES`] are made of, for the tool.
-#[expect(clippy::unwrap_used, reason = "nothing can fail that is infallible")]
 static SECRETS: LazyLock<Secrets> = LazyLock::new(|| {
     let export = |output: &mut [u8], label: &[u8]| {
         output.fill(seeds::fill(label));

@@ -420,23 +420,6 @@ fn learn(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
     ids.push(id.to_vec());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_identifiers_are_known() {
-        let mut ids = Vec::new();
-        for number in 0..=MAX_IDS {
-            learn(&mut ids, &number.to_be_bytes());
-            learn(&mut ids, &number.to_be_bytes());
-        }
-        assert_eq!(ids.len(), MAX_IDS);
-        assert!(!ids.contains(&0_usize.to_be_bytes().to_vec()));
-        assert!(ids.contains(&MAX_IDS.to_be_bytes().to_vec()));
-    }
-}
-
 #[cfg(feature = "fuzzing")]
 pub(super) fn fuzz(input: &[u8]) {
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -456,4 +439,21 @@ pub(super) fn fuzz(input: &[u8]) {
         }
     }
     quic.finish(&KeyLog::default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_identifiers_are_known() {
+        let mut ids = Vec::new();
+        for number in 0..=MAX_IDS {
+            learn(&mut ids, &number.to_be_bytes());
+            learn(&mut ids, &number.to_be_bytes());
+        }
+        assert_eq!(ids.len(), MAX_IDS);
+        assert!(!ids.contains(&0_usize.to_be_bytes().to_vec()));
+        assert!(ids.contains(&MAX_IDS.to_be_bytes().to_vec()));
+    }
 }
