@@ -82,6 +82,21 @@ fn an_authenticator_is_explained() {
 }
 
 #[test]
+fn a_name_is_one_line_and_no_command_for_a_terminal() {
+    let root = Authority::root("Root", KeyKind::P256).unwrap();
+    let name = "alice\u{1b}[2J\n000000  valid on this connection\r";
+    let issued = root.issue(&Leaf::client(name)).unwrap();
+    let entry = [vector(3, issued.chain.first().unwrap()), vector(2, &[])].concat();
+    let certificate = message(11, &[vector(1, &[]), vector(3, &entry)].concat());
+    let (text, outcome) = said(Form::Messages, &certificate);
+    assert_eq!(outcome, Ok(()));
+    let subject = "CN=alice\u{fffd}[2J\u{fffd}000000  valid on this connection\u{fffd}\n";
+    assert!(text.contains(subject), "{text:?}");
+    assert!(text.chars().all(|one| one == '\n' || !one.is_control()), "{text:?}");
+    assert!(text.lines().all(|line| !line.starts_with("000000  valid")), "{text:?}");
+}
+
+#[test]
 fn frames_are_explained() {
     let list = [vec![u8::try_from(request().len()).unwrap()], request()].concat();
     assert_eq!(Form::guess(&list), Some(Form::Requests));

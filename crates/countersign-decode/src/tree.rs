@@ -1,6 +1,6 @@
 //! What is printed: a line for each field, with its place, further in where it is part of another.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 /// Bytes that are shown of a longer value.
 const SHOWN: usize = 16;
@@ -23,10 +23,12 @@ impl Tree {
         self.text
     }
 
-    /// A line for what follows it, without a place.
+    /// A line for what follows it, without a place. Names are a peer's words: what they say stays in this one line, and
+    /// does nothing to a terminal.
     pub(crate) fn heading(&mut self, text: impl Display) {
-        // Writing to a string does not fail.
-        let _always = writeln!(self.text, "{text}");
+        let fit = |one: char| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one };
+        self.text.extend(text.to_string().chars().map(fit));
+        self.text.push('\n');
     }
 
     pub(crate) fn line(&mut self, at: usize, text: impl Display) {
