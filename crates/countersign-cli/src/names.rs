@@ -71,9 +71,23 @@ pub(crate) fn holder(certificate: &[u8]) -> String {
         .unwrap_or_else(|| parsed.subject().to_string())
 }
 
+/// What a peer says, fit for a terminal and for one line.
+pub(crate) fn printable(text: &str) -> String {
+    let fit = |one: char| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one };
+    text.chars().map(fit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_one_line() {
+        assert_eq!(
+            printable("CN=a\u{1b}[2J\r\nb \u{e4}"),
+            "CN=a\u{fffd}[2J\u{fffd}\u{fffd}b \u{e4}"
+        );
+    }
 
     #[test]
     fn object_identifiers() {

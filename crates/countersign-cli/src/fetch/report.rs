@@ -211,7 +211,7 @@ impl Reporter {
 
     fn note(self, text: impl FnOnce() -> String) {
         if self.verbose {
-            eprintln!("* {}", text());
+            eprintln!("* {}", names::printable(&text()));
         }
     }
 
